@@ -1,0 +1,209 @@
+"""Source, Engine, Notifier: the one file to read before writing an adapter.
+
+An adapter *is* its configuration: a frozen, tagged msgspec Struct whose fields are the YAML keys and whose
+methods are the behaviour. It owns no loop, no retry and no logging: it answers, or it raises one of
+`Refusal` (sources), `Transient`, `Permanent`, `Ambiguous` (engines, notifiers).
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from msgspec import Struct
+
+from bridge.errors import Refusal
+from bridge.expressions import Text
+from bridge.model import Event, Execution, Progress, Status
+from bridge.outbound import Outbound
+from bridge.duration import Duration
+
+Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """One inbound HTTP request, its body read whole and within the source's limit."""
+
+    headers: Mapping[str, str]
+    """Lower-case names; values decoded as Latin-1, so that every byte survives."""
+    query: Mapping[str, str]
+    body: bytes
+    now: float
+    """Unix seconds; a parameter so that tests and replays choose it."""
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """Our HTTP answer to a delivery."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: dict[str, str] = {}
+
+
+class ExecutionReference(Struct, frozen=True):
+    """An execution as the answer to a delivery names it."""
+
+    id: str
+    rule: str
+    status: Status
+    status_url: str
+
+
+class Skipped(Struct, frozen=True):
+    """A rule that did not run, and why in words."""
+
+    rule: str
+    reason: str
+
+
+class Acceptance(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a delivery; the 2xx body of `POST /hooks/{source}` (spec section 5)."""
+
+    delivery_id: str
+    outcome: Outcome
+    executions: list[ExecutionReference] = []
+    skipped: list[Skipped] = []
+    reason: str | None = None
+    """Why an event was ignored, or the sentence a person gets (usage, help)."""
+
+
+class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Authenticates and reads deliveries; also says how its senders want to be answered."""
+
+    facts: ClassVar[Mapping[str, str]] = {}
+    """Fact name -> one line of documentation. Names not listed here are unknown to rules of this source."""
+    max_body_bytes: ClassVar[int] = 1_000_000
+    commands: ClassVar[bool] = False
+    """Whether rules of this source may have `usage:` lines."""
+
+    def read(self, request: Request) -> Event | Reply:
+        """Verify, then parse; a finished Reply where the protocol has one (Slack's ssl_check).
+
+        Raises BadSignature, Malformed or UnsupportedMedia, and nothing else for any bytes. Nothing is parsed
+        before the signature holds.
+        """
+        raise NotImplementedError
+
+    def texts(self) -> dict[str, Text]:
+        """Return the expressions in this source's settings by their YAML path, to be checked at load."""
+        return {}
+
+    def answer(self, acceptance: Acceptance) -> Reply | None:
+        """Word the answer as this sender wants it; None: the JSON answer everybody gets."""
+        return None
+
+    def refuse(self, refusal: Refusal) -> Reply | None:
+        """Word a refusal as this sender wants it; None: problem+json with the refusal's status."""
+        return None
+
+    def unavailable(self) -> Reply | None:
+        """Word 'not taken, try again'; None: 503 with Retry-After as problem+json."""
+        return None
+
+
+class Poll(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often an execution is looked at: from `first` it slows down as it ages, up to `max`."""
+
+    first: Duration = Duration(seconds=1)
+    max: Duration = Duration(seconds=15)
+
+
+class Order(Struct, frozen=True, kw_only=True):
+    """One trigger request: what to start, with what."""
+
+    template_id: str
+    """The engine's own id of the workflow, as the template's `id:` has it."""
+    variables: dict[str, str]
+    execution_id: str
+
+
+class Started(Struct, frozen=True, kw_only=True):
+    """The engine took the order."""
+
+    remote_id: str
+    url: str | None = None
+    """Where a person can look at the run."""
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """The engine's word on a run, in our words."""
+
+    status: Status
+    """pending, running, review_pending, completed, failed, cancelled or skipped; never one of ours."""
+    progress: Progress | None = None
+    outputs: dict[str, str] = {}
+    reason: str | None = None
+
+
+class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """A remote workflow system. Every engine takes `poll:`."""
+
+    poll: Poll = Poll()
+
+    def problem(self, template_id: str) -> str | None:
+        """Say what is wrong with a template's `id:`, at load; None: nothing."""
+        raise NotImplementedError
+
+    async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
+        """Start a run; pass `not_after` (monotonic seconds) on to the outbound request, unchanged.
+
+        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise.
+        """
+        raise NotImplementedError
+
+    async def fetch(self, outbound: Outbound, remote_id: str) -> Snapshot:
+        """Ask how a run is.
+
+        Raises Transient when the answer is not to be had now, Permanent when the engine does not know the run.
+        """
+        raise NotImplementedError
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
+
+    id: str
+    """Constant over attempts."""
+    body: bytes
+    """As `compose` made it when the status changed; the same bytes on every attempt."""
+    address: dict[str, str]
+    """As `address` made it from the event."""
+    attempt: int
+    """1 on the first attempt."""
+    now: float
+    """Unix seconds."""
+
+
+class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Tells someone outside how an execution stands."""
+
+    in_order: ClassVar[bool] = False
+    """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
+    sources: ClassVar[frozenset[str] | None] = None
+    """The source types whose events this notifier can answer; None: all."""
+
+    def texts(self) -> dict[str, Text]:
+        """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""
+        return {}
+
+    def address(self, names: Mapping[str, Any]) -> dict[str, str]:
+        """Resolve, at accept, where this event's notifications go; stored with the execution.
+
+        Raises EvaluationError when the event lacks what is needed: the rule then does not run.
+        """
+        return {}
+
+    def wants(self, status: Status) -> bool:
+        """Whether a change to `status` is told."""
+        raise NotImplementedError
+
+    def compose(self, execution: Execution) -> bytes:
+        """Render the message once; pure."""
+        raise NotImplementedError
+
+    async def send(self, outbound: Outbound, message: Message) -> None:
+        """Make one attempt.
+
+        Raises Transient to be tried again on the schedule (or at its retry_after), Permanent to end in the dead
+        letters, Ambiguous to be tried again: receivers know repeats by the id.
+        """
+        raise NotImplementedError

@@ -1,0 +1,141 @@
+"""Everything that can go wrong, as one tree.
+
+BridgeError
+    ConfigError             the configuration has problems; carries every one of them
+    ExpressionError         an expression cannot be compiled (at load)
+    EvaluationError         an expression cannot be evaluated for this event (at run time)
+        MissingName         ... because the event does not carry a name it uses
+    Refusal                 an inbound request is not taken; carries the HTTP status
+        Malformed           400: the body is not what its content type says
+        BadSignature        401: unsigned, wrongly signed or stale (one answer for all three)
+        UnknownSource       404
+        BodyTimeout         408: the body did not arrive in time
+        TooLarge            413
+        UnsupportedMedia    415
+    StoreUnavailable        the store did not confirm a write; nothing may be promised
+    AttemptError            one outbound attempt failed; the three kinds below are the whole retry protocol
+        Transient           nothing happened out there: try again
+        Permanent           it was refused: never try again
+        Ambiguous           it may or may not have happened
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+
+class BridgeError(Exception):
+    """The root; catching it catches everything this package raises on purpose."""
+
+
+class Problem(NamedTuple):
+    """One mistake in a configuration file, where a person can find it."""
+
+    file: str
+    line: int
+    column: int
+    message: str
+
+    def __str__(self) -> str:
+        """Return `file:line:column: message`, which editors and terminals make clickable."""
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+class ConfigError(BridgeError):
+    """The configuration cannot be used; `problems` holds every reason, sorted by place."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        """Keep the problems, sorted by file, line and column."""
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class ExpressionError(BridgeError, ValueError):
+    """An expression cannot be compiled. A ValueError, so that msgspec adds the path to it."""
+
+
+class EvaluationError(BridgeError):
+    """An expression has no usable value for this event."""
+
+
+class MissingName(EvaluationError):
+    """The event does not carry `name`."""
+
+    def __init__(self, name: str) -> None:
+        """Remember which name was missing."""
+        self.name = name
+        super().__init__(f"{name} is missing")
+
+
+class Refusal(BridgeError):
+    """An inbound request is refused with `status`; the message is for the sender."""
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Bad Request"
+
+
+class Malformed(Refusal):
+    """The signature holds, but the body cannot be read."""
+
+
+class BadSignature(Refusal):
+    """Unsigned, wrongly signed or stale: one message for all, so that nothing is learned from it."""
+
+    status = 401
+    title = "Unauthorized"
+
+    def __init__(self) -> None:
+        """Say the same thing whatever was wrong."""
+        super().__init__("the request is not signed as this source expects, or its timestamp is too old")
+
+
+class UnknownSource(Refusal):
+    """No source of this name is configured."""
+
+    status = 404
+    title = "Not Found"
+
+
+class BodyTimeout(Refusal):
+    """The whole body did not arrive within the time a sender gets."""
+
+    status = 408
+    title = "Request Timeout"
+
+
+class TooLarge(Refusal):
+    """The body is larger than this source takes."""
+
+    status = 413
+    title = "Content Too Large"
+
+
+class UnsupportedMedia(Refusal):
+    """The content type is not one this source reads."""
+
+    status = 415
+    title = "Unsupported Media Type"
+
+
+class StoreUnavailable(BridgeError):
+    """Redis is away, full, read-only or slow: whether the write landed is not known."""
+
+
+class AttemptError(BridgeError):
+    """One outbound attempt failed; the message is safe to show (no keys, no tokens, no full URLs)."""
+
+
+class Transient(AttemptError):
+    """Nothing happened at the other end; `retry_after` (seconds) is its own wish, if it had one."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        """Keep the wish beside the reason."""
+        self.retry_after = retry_after
+        super().__init__(reason)
+
+
+class Permanent(AttemptError):
+    """The other end refused, and will refuse again."""
+
+
+class Ambiguous(AttemptError):
+    """The request may have been carried out, but no usable answer came back."""

@@ -1,0 +1,153 @@
+"""The records that travel through the pipeline: frozen, without behaviour beyond reading themselves."""
+
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+
+class Status(StrEnum):
+    """Every state an execution can be in (spec section 6)."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    PENDING = "pending"
+    RUNNING = "running"
+    REVIEW_PENDING = "review_pending"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+    TIMED_OUT = "timed_out"
+    LOST = "lost"
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self in FINAL
+
+
+FINAL = frozenset(
+    {
+        Status.COMPLETED,
+        Status.FAILED,
+        Status.CANCELLED,
+        Status.SKIPPED,
+        Status.REJECTED,
+        Status.UNKNOWN,
+        Status.TIMED_OUT,
+        Status.LOST,
+    }
+)
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """What a delivery says once it is verified and parsed."""
+
+    name: str
+    """What a rule's `event:` is compared with, e.g. `push`, `/genesis`."""
+    action: str | None = None
+    """GitHub's `action`; a rule may say `pull_request.opened`."""
+    key: str | None = None
+    """The sender's own id of this event: the same key from the same source is a duplicate."""
+    body: Any = None
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    facts: dict[str, Any] = {}
+    """Names a rule may use without digging; what the event does not carry is absent, not empty."""
+    source: str = ""
+    """The configured name of the source; stamped by the pipeline, for adapters do not know their name."""
+    keep: bytes | None = None
+    """The body as it may be stored, where the raw one holds a credential; None: the raw one."""
+    ignored: str | None = None
+    """Why this event triggers nothing by itself (a GitHub ping); None: it is matched against the rules."""
+
+    def names(self) -> dict[str, Any]:
+        """Return every name an expression can use for this event, `args` aside."""
+        return {
+            **self.facts,
+            "source": self.source,
+            "event": self.name,
+            "body": self.body,
+            "headers": self.headers,
+            "query": self.query,
+            **({} if self.action is None else {"action": self.action}),
+        }
+
+
+class Progress(Struct, frozen=True):
+    """How many of the engine's steps are done; with skipped steps `done` need not reach `total`."""
+
+    done: int
+    total: int
+
+
+class Change(Struct, frozen=True, omit_defaults=True):
+    """One entry of an execution's history."""
+
+    at: str
+    """RFC 3339, Redis time."""
+    status: Status
+    note: str | None = None
+
+
+class Notification(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message to one notifier about one status, as the API shows it."""
+
+    id: str
+    """Constant over all attempts; receivers use it to recognise a repeat."""
+    notifier: str
+    status: Status
+    """The execution's status this message tells."""
+    state: str
+    """due | sending | delivered | superseded | dead."""
+    attempts: int = 0
+    last_error: str | None = None
+    next_attempt: str | None = None
+    """RFC 3339; only while due."""
+
+
+class Execution(Struct, frozen=True, kw_only=True):
+    """One run of a template that we follow (spec section 6)."""
+
+    id: str
+    delivery_id: str
+    rule: str
+    source: str
+    engine: str
+    template: str
+    variables: dict[str, str]
+    status: Status
+    final: bool
+    remote_id: str | None = None
+    progress: Progress | None = None
+    outputs: dict[str, str] = {}
+    reason: str | None = None
+    url: str | None = None
+    attempts: int = 0
+    created_at: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    history: list[Change] = []
+    notifications: list[Notification] = []
+
+
+class Delivery(Struct, frozen=True, kw_only=True):
+    """One inbound request that was verified, and what became of it."""
+
+    id: str
+    source: str
+    event: str
+    action: str | None
+    key: str | None
+    outcome: str
+    """accepted | no_match | ignored | rule_error."""
+    reason: str | None
+    config: str
+    """The first 16 hex digits of the SHA-256 of the configuration that decided."""
+    received_at: str
+    executions: list[str]
+    rules: list[dict[str, Any]]
+    """Per rule: verdict and why (spec 4.1), as decided then."""
