@@ -1,0 +1,352 @@
+"""Compile and evaluate `when:` conditions and `${{ }}` texts: strict, sandboxed Jinja2 expressions. Pure.
+
+An expression is the operator's; the values are anybody's. So everything about the expression is checked when
+it is compiled, evaluation always ends in a value, `missing` or a named error, its cost is linear in the event,
+and text that came from an event is never parsed again.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Literal, Self
+
+from jinja2 import ChainableUndefined, StrictUndefined, Undefined, UndefinedError, nodes
+from jinja2.exceptions import TemplateError
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from msgspec import Struct
+
+from bridge.errors import EvaluationError, ExpressionError, MissingName
+from bridge.functions import FILTERS, METHODS, TESTS, compile_pattern, to_text
+
+Verdict = Literal["true", "false", "missing", "error"]
+Path = tuple[str | int, ...]
+"""`body.commits[0].id` as ("body", "commits", 0, "id")."""
+
+MAX_TEXT_CHARACTERS = 1_000_000
+
+_REFUSED = {
+    nodes.Mul: "`*` is not available: repeating text from an event could fill the memory",
+    nodes.Pow: "`**` is not available: powers of numbers from an event could fill the memory",
+    nodes.Mod: "`%` is not available: formatting text from an event could fill the memory; put `${{ }}` into the text",
+}
+_TAKES_NAMES = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}
+"""Filters that take a test's name, and at which position it stands."""
+
+
+class _Missing(ChainableUndefined, StrictUndefined):
+    """A name the event does not carry: any use but `is defined` and `default` is an error, at any depth."""
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Look a mapping's key up and nothing else, so that `body.items` is the key, never dict.items."""
+        if isinstance(obj, Mapping):
+            return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
+
+
+def _environment() -> _Environment:
+    # Jinja's block and comment delimiters cannot be switched off, so they get ones that no YAML text can contain.
+    environment = _Environment(
+        undefined=_Missing,
+        variable_start_string="${{",
+        variable_end_string="}}",
+        block_start_string="\0{",
+        block_end_string="\0}",
+        comment_start_string="\0#",
+        comment_end_string="#\0",
+        keep_trailing_newline=True,
+        autoescape=False,
+        finalize=to_text,
+    )
+    environment.globals.clear()
+    environment.filters = dict(FILTERS)
+    environment.tests = dict(TESTS)
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+class ConditionResult(Struct, frozen=True, omit_defaults=True):
+    """What one condition said of one event."""
+
+    text: str
+    verdict: Verdict
+    values: dict[str, Any] = {}
+    """The names the condition uses, with what they were; missing ones are absent."""
+    reason: str | None = None
+    """Why it is not true, for people."""
+
+
+class Condition:
+    """One line of `when:`: an expression that must be true or false."""
+
+    def __init__(self, source: str) -> None:
+        """Compile; ExpressionError says what is wrong."""
+        self.source = source
+        tree = _parse(lambda: _expression(source))
+        _check(tree)
+        self.paths = _paths(tree)
+        self._run = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)._template
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Compile a YAML scalar."""
+        if not isinstance(value, str):
+            raise ExpressionError("a condition is one line of text, such as: branch == 'main'")
+        return cls(value)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the written form."""
+        return {"type": "string", "examples": ["branch is like 'release/*'"]}
+
+    def evaluate(self, names: Mapping[str, Any]) -> ConditionResult:
+        """Say true, false, missing or error, with the values seen; never raises."""
+        try:
+            value = self._value(names)
+        except UndefinedError as error:
+            return self._result("missing", names, self._missing(names, error))
+        except Exception as error:  # noqa: BLE001 - whatever JSON anyone sends, a condition ends in an answer
+            return self._result("error", names, f"{type(error).__name__}: {error}")
+        if value is True:
+            return self._result("true", names, None)
+        if value is False:
+            return self._result("false", names, self._seen(names))
+        if isinstance(value, Undefined):
+            return self._result("missing", names, self._missing(names, None))
+        return self._result("error", names, f"a condition must be true or false, this is {_kind(value)}")
+
+    def _value(self, names: Mapping[str, Any]) -> Any:
+        context = self._run.new_context(names)  # type: ignore[arg-type]  # Jinja copies any mapping, its stub says dict
+        for _ in self._run.root_render_func(context):
+            raise AssertionError("a compiled expression yields no text")
+        return context.vars["result"]
+
+    def _result(self, verdict: Verdict, names: Mapping[str, Any], reason: str | None) -> ConditionResult:
+        return ConditionResult(self.source, verdict, _values(self.paths, names), reason)
+
+    def _missing(self, names: Mapping[str, Any], error: UndefinedError | None) -> str:
+        absent = [dotted(path) for path in self.paths if look_up(path, names) is MISSING]
+        return " and ".join(absent) + (" is missing" if len(absent) == 1 else " are missing") if absent else str(error)
+
+    def _seen(self, names: Mapping[str, Any]) -> str | None:
+        seen = [f"{name} is {_shown(value)}" for name, value in _values(self.paths, names).items()]
+        absent = [f"{dotted(path)} is missing" for path in self.paths if look_up(path, names) is MISSING]
+        return ", ".join(seen + absent) or None
+
+    def __repr__(self) -> str:
+        """Show the source."""
+        return f"Condition({self.source!r})"
+
+
+class Text:
+    """Text with `${{ expression }}` in it; without one it is itself."""
+
+    def __init__(self, source: str) -> None:
+        """Compile; ExpressionError says what is wrong."""
+        self.source = source
+        tree = _parse(lambda: _ENVIRONMENT.parse(source))
+        _check(tree)
+        self.paths = _paths(tree)
+        self.literal = "${{" not in source
+
+    @cached_property
+    def _template(self) -> Any:
+        return _ENVIRONMENT.from_string(self.source)
+
+    @classmethod
+    def decode(cls, value: Any) -> Self:
+        """Compile a YAML scalar."""
+        if not isinstance(value, str):
+            raise ExpressionError("expected text, such as: ${{ branch }}")
+        return cls(value)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """Return the JSON Schema of the written form."""
+        return {"type": ["string", "number", "boolean"], "examples": ["${{ branch }}"]}
+
+    def render(self, names: Mapping[str, Any]) -> str:
+        """Return the text for this event.
+
+        Raises MissingName when the event lacks a name it uses, EvaluationError when it has no text.
+        """
+        if self.literal:
+            return self.source
+        try:
+            text = "".join(self._template.root_render_func(self._template.new_context(names)))
+        except EvaluationError:
+            raise
+        except UndefinedError as error:
+            absent = [dotted(path) for path in self.paths if look_up(path, names) is MISSING]
+            raise (MissingName(absent[0]) if absent else EvaluationError(str(error))) from None
+        except Exception as error:
+            raise EvaluationError(f"{type(error).__name__}: {error}") from None
+        if len(text) > MAX_TEXT_CHARACTERS:
+            raise EvaluationError(f"the text is {len(text):,} characters long, more than {MAX_TEXT_CHARACTERS:,}")
+        return text
+
+    def __repr__(self) -> str:
+        """Show the source."""
+        return f"Text({self.source!r})"
+
+
+class _Absent:
+    """The type of MISSING."""
+
+
+MISSING = _Absent()
+
+
+def look_up(path: Path, names: Mapping[str, Any]) -> Any:
+    """Follow a path into the names; MISSING where it ends early."""
+    value: Any = names
+    for step in path:
+        if isinstance(value, Mapping):
+            value = value.get(step, MISSING)
+        elif isinstance(value, list) and isinstance(step, int) and -len(value) <= step < len(value):
+            value = value[step]
+        else:
+            return MISSING
+    return value
+
+
+def dotted(path: Path) -> str:
+    """Write a path as the rule would: `body.commits[0].id`, `headers['x-id']`."""
+    text = str(path[0])
+    for step in path[1:]:
+        plain = isinstance(step, str) and step.isidentifier()
+        text += f".{step}" if plain else f"[{step!r}]"
+    return text
+
+
+def _values(paths: tuple[Path, ...], names: Mapping[str, Any]) -> dict[str, Any]:
+    found = ((dotted(path), look_up(path, names)) for path in paths)
+    return {name: value for name, value in found if value is not MISSING}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - one terminal line
+
+
+def _kind(value: Any) -> str:
+    kinds = {str: "text", int: "a number", float: "a number", list: "a list", dict: "an object", type(None): "null"}
+    return kinds.get(type(value), "something else")
+
+
+def _expression(source: str) -> nodes.Node:
+    parser = Parser(_ENVIRONMENT, source, state="variable")
+    tree = parser.parse_expression()
+    if not parser.stream.eos:
+        raise ExpressionError(_friendly(f"unexpected {parser.stream.current.value!r} after the end of the expression"))
+    tree.set_environment(_ENVIRONMENT)
+    return tree
+
+
+def _parse(parse: Any) -> nodes.Node:
+    try:
+        tree: nodes.Node = parse()
+    except TemplateError as error:
+        raise ExpressionError(_friendly(str(error))) from None
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply") from None
+    return tree
+
+
+def _friendly(message: str) -> str:
+    if "got '='" in message or message.startswith("unexpected '='"):
+        return f"{message}: to compare, write =="
+    return message.replace("end of print statement", "the end of the expression, }}")
+
+
+def _check(tree: nodes.Node) -> None:
+    for node in (tree, *tree.find_all(nodes.Node)):
+        if isinstance(node, nodes.BinExpr) and type(node) in _REFUSED:
+            raise ExpressionError(_REFUSED[type(node)])
+        if isinstance(node, nodes.Filter):
+            _check_filter(node)
+        elif isinstance(node, nodes.Test):
+            _check_test(node.name, node.args)
+        elif isinstance(node, nodes.Call):
+            _check_call(node)
+        elif isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
+            raise ExpressionError(f"{node.attr!r} is not available: names that begin with _ are Python's own")
+
+
+def _check_filter(node: nodes.Filter) -> None:
+    if node.name not in FILTERS:
+        raise ExpressionError(f"unknown filter {node.name!r}; there are: {', '.join(sorted(FILTERS))}")
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise ExpressionError("* and ** arguments are not available")
+    if node.name == "map" and node.args:
+        name = _constant(node.args[0], "the name of a filter")
+        if name not in FILTERS:
+            raise ExpressionError(f"unknown filter {name!r}; there are: {', '.join(sorted(FILTERS))}")
+    at = _TAKES_NAMES.get(node.name)
+    if at is not None and len(node.args) > at:
+        _check_test(_constant(node.args[at], "the name of a test"), node.args[at + 1 :])
+
+
+def _check_test(name: Any, arguments: list[nodes.Expr]) -> None:
+    if name not in TESTS:
+        raise ExpressionError(f"unknown test {name!r}; there are: {', '.join(sorted(TESTS))}")
+    if name in ("like", "matching"):
+        if len(arguments) != 1:
+            raise ExpressionError(f"`is {name}` needs one pattern in quotes")
+        pattern = _constant(arguments[0], f"the pattern of `is {name}`")
+        if name == "matching":
+            compile_pattern(pattern)
+
+
+def _check_call(node: nodes.Call) -> None:
+    method = node.node.attr if isinstance(node.node, nodes.Getattr) else None
+    if method == "replace":
+        raise ExpressionError("write `| replace(old, new)` instead of `.replace(old, new)`")
+    if method not in METHODS:
+        what = f".{method}()" if method else "a call"
+        raise ExpressionError(f"{what} is not available; of text there are: {', '.join(sorted(METHODS))}")
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise ExpressionError("* and ** arguments are not available")
+
+
+def _constant(node: nodes.Expr, what: str) -> str:
+    if isinstance(node, nodes.Const) and isinstance(node.value, str):
+        return node.value
+    raise ExpressionError(f"{what} must be written out in quotes: text from an event is never parsed")
+
+
+def _paths(tree: nodes.Node) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(_walk_paths(tree)))
+
+
+def _walk_paths(node: nodes.Node) -> Iterator[Path]:
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr):
+        # `branch.startswith('x')` uses the name `branch`; the method is no part of the path.
+        children: list[nodes.Node] = [node.node.node, *node.args, *node.kwargs]
+        for child in children:
+            yield from _walk_paths(child)
+        return
+    path = _path(node)
+    if path is not None:
+        yield path
+        return
+    for child in node.iter_child_nodes():
+        yield from _walk_paths(child)
+
+
+def _path(node: nodes.Node) -> Path | None:
+    if isinstance(node, nodes.Name):
+        return (node.name,)
+    if isinstance(node, nodes.Getattr):
+        step: str | int = node.attr
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        step = node.arg.value
+        if not isinstance(step, (str, int)) or isinstance(step, bool):
+            return None
+    else:
+        return None
+    above = _path(node.node)
+    return None if above is None else (*above, step)
