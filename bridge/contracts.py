@@ -10,11 +10,11 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
+from bridge.duration import Duration
 from bridge.errors import Refusal
 from bridge.expressions import Text
 from bridge.model import Event, Execution, Progress, Status
 from bridge.outbound import Outbound
-from bridge.duration import Duration
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
 
@@ -87,11 +87,11 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Return the expressions in this source's settings by their YAML path, to be checked at load."""
         return {}
 
-    def answer(self, acceptance: Acceptance) -> Reply | None:
+    def answer(self, acceptance: Acceptance) -> Reply | None:  # noqa: ARG002 - for those who override it
         """Word the answer as this sender wants it; None: the JSON answer everybody gets."""
         return None
 
-    def refuse(self, refusal: Refusal) -> Reply | None:
+    def refuse(self, refusal: Refusal) -> Reply | None:  # noqa: ARG002 - for those who override it
         """Word a refusal as this sender wants it; None: problem+json with the refusal's status."""
         return None
 
@@ -185,7 +185,7 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""
         return {}
 
-    def address(self, names: Mapping[str, Any]) -> dict[str, str]:
+    def address(self, names: Mapping[str, Any]) -> dict[str, str]:  # noqa: ARG002 - for those who override it
         """Resolve, at accept, where this event's notifications go; stored with the execution.
 
         Raises EvaluationError when the event lacks what is needed: the rule then does not run.

@@ -1,0 +1,319 @@
+"""The story of one event, in reading order: accept -> start -> poll -> report.
+
+`accept` runs in the web process, the rest in a worker, one short step at a time. Each step begins with a claim
+and ends with a commit; what happens if the process dies in between is the store's part (scripts/claim.lua).
+"""
+
+import uuid
+
+import msgspec
+import structlog
+from msgspec import Struct, structs
+
+from bridge.clock import rfc3339
+from bridge.config import Config
+from bridge.contracts import (
+    Acceptance,
+    Engine,
+    ExecutionReference,
+    Message,
+    Order,
+    Reply,
+    Request,
+    Skipped,
+)
+from bridge.decision import decide, derived_id
+from bridge.errors import Ambiguous, AttemptError, Permanent, Transient, UnknownSource
+from bridge.model import Execution, Status
+from bridge.outbound import Outbound
+from bridge.pacing import backoff, jittered, spoken
+from bridge.records import (
+    Claim,
+    DeliveryRecord,
+    NewNotification,
+    NotificationClaim,
+    Step,
+)
+from bridge.store import TRIGGER_LEASE_SECONDS, Store
+
+TRIGGER_SECONDS = 30.0
+"""How long a trigger request may take, answer included; its lease outlives it."""
+NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
+"""Between the attempts of one notification (docs.svix.com/retries); after the last it is dead."""
+
+_NOT_FOUND_GRACE_SECONDS = 60
+"""For so long after a start an engine may not know its own run yet."""
+_UNKNOWN_TRIES = 3
+"""With `on_unknown: retry`: triggers in all."""
+_REVIEW_SLOWER = 4
+"""A run that waits for a person is looked at this many times more rarely than a running one."""
+_DEFECT_SECONDS = 60
+
+log = structlog.get_logger()
+
+
+class Bridge(Struct, frozen=True):
+    """What every step needs: what (config), where to (store, outbound)."""
+
+    config: Config
+    store: Store
+    outbound: Outbound
+    public_url: str
+
+
+# Accept (web)
+
+
+async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | Acceptance:
+    """Verify, match and store one delivery; nothing is promised before it is stored.
+
+    Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
+    StoreUnavailable (nothing is known to be stored).
+    """
+    source = bridge.config.sources.get(source_name)
+    if source is None:
+        raise UnknownSource(f"no source is called {source_name!r}")
+    read = source.read(request)
+    if isinstance(read, Reply):
+        return read
+    event = structs.replace(read, source=source_name)
+    delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
+    decision = decide(bridge.config, event, delivery_id)
+    delivery = DeliveryRecord(
+        source=source_name,
+        event=event.name,
+        action=event.action,
+        key=event.key,
+        reason=decision.reason,
+        config=bridge.config.hash,
+        rules=[msgspec.to_builtins(result) for result in decision.results],
+    )
+    body = request.body if event.keep is None else event.keep
+    stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
+    if stored.duplicate:
+        log.info("delivery.duplicate", delivery=delivery_id, source=source_name, event_name=event.name)
+        first = [_reference(bridge, *execution) for execution in stored.executions]
+        return Acceptance(delivery_id=delivery_id, outcome="duplicate", executions=first)
+    log.info(
+        "delivery.stored",
+        delivery=delivery_id,
+        outcome=decision.outcome,
+        source=source_name,
+        event_name=event.name,
+        executions=list(decision.executions),
+    )
+    return Acceptance(
+        delivery_id=delivery_id,
+        outcome=decision.outcome,
+        executions=[_reference(bridge, id_, record.rule, Status.QUEUED) for id_, record in decision.executions.items()],
+        skipped=[
+            Skipped(result.rule, result.reason or result.verdict)
+            for result in decision.results
+            if result.rule not in {record.rule for record in decision.executions.values()}
+        ],
+        reason=decision.reason,
+    )
+
+
+def _reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
+    return ExecutionReference(execution_id, rule, status, f"{bridge.public_url}/api/executions/{execution_id}")
+
+
+# Start and poll (worker)
+
+
+async def step(bridge: Bridge, claim: Claim) -> Step:
+    """Take one execution one step further; never raises."""
+    engine = bridge.config.engines.get(claim.record.engine)
+    if claim.kind == "orphan":
+        found = _unsure(claim, "the worker was lost while the trigger was on its way")
+    elif claim.kind == "expired":
+        why = f": {claim.execution.reason}" if claim.execution.reason else ""
+        found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
+    elif engine is None:
+        reason = f"the engine {claim.record.engine!r} is no longer configured"
+        found = _end(claim, Status.REJECTED if claim.kind == "start" else Status.LOST, reason)
+    elif claim.kind == "start":
+        found = await _start(bridge, engine, claim)
+    else:
+        found = await _poll(bridge, engine, claim)
+    return structs.replace(found, notifications=_notifications(bridge.config, claim, found))
+
+
+async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
+    order = Order(
+        template_id=claim.record.template_id, variables=claim.record.variables, execution_id=claim.execution.id
+    )
+    # A worker that slept between its claim and the first byte must not send: by then others call it lost.
+    not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
+    try:
+        started = await engine.trigger(bridge.outbound, order, not_after)
+    except Transient as error:
+        wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
+        return _queue_again(claim, str(error), wait)
+    except Permanent as error:
+        return structs.replace(_end(claim, Status.REJECTED, str(error)), reached=True)
+    except Ambiguous as error:
+        return _unsure(claim, str(error))
+    except Exception as error:
+        # A defect in an adapter: whether the request left is not known, so it counts as ambiguous.
+        log.exception("execution.trigger_failed", execution=claim.execution.id)
+        return _unsure(claim, f"unexpected {type(error).__name__} in the engine adapter")
+    now = claim.clock.now_ms()
+    execution = structs.replace(
+        claim.execution,
+        status=Status.PENDING,
+        remote_id=started.remote_id,
+        url=started.url,
+        reason=None,
+        started_at=rfc3339(now),
+    )
+    return Step(
+        execution=execution,
+        again_seconds=jittered(engine.poll.first.total_seconds()),
+        reached=True,
+        started_ms=now,
+        deadline_ms=now + claim.record.deadline_seconds * 1000,
+    )
+
+
+def _unsure(claim: Claim, reason: str) -> Step:
+    if claim.record.on_unknown == "retry" and claim.execution.attempts < _UNKNOWN_TRIES:
+        note = f"sent again, as the rule says on_unknown: retry ({reason})"
+        return structs.replace(_queue_again(claim, note, backoff(claim.execution.attempts)), reached=True)
+    return structs.replace(_end(claim, Status.UNKNOWN, reason), reached=True)
+
+
+def _queue_again(claim: Claim, reason: str, wait_seconds: float) -> Step:
+    execution = structs.replace(claim.execution, status=Status.QUEUED, reason=reason)
+    return Step(execution=execution, again_seconds=jittered(wait_seconds), note=reason)
+
+
+async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
+    was = claim.execution
+    try:
+        seen = await engine.fetch(bridge.outbound, was.remote_id or "")
+    except Transient as error:
+        return _look_again(engine, claim, structs.replace(was, reason=str(error)), error.retry_after or 0)
+    except Permanent as error:
+        if _age_seconds(claim) < _NOT_FOUND_GRACE_SECONDS:
+            return _look_again(engine, claim, structs.replace(was, reason=str(error)))
+        return _end(claim, Status.LOST, str(error))
+    except Exception as error:
+        log.exception("execution.poll_failed", execution=was.id)
+        reason = f"unexpected {type(error).__name__} in the engine adapter"
+        return _look_again(engine, claim, structs.replace(was, reason=reason), _DEFECT_SECONDS)
+    now = structs.replace(
+        was,
+        status=seen.status,
+        progress=seen.progress or was.progress,
+        outputs=seen.outputs if seen.status.final else was.outputs,
+        reason=seen.reason,
+    )
+    if seen.status.final:
+        return Step(execution=now, again_seconds=None, note=seen.reason or "")
+    return _look_again(engine, claim, now)
+
+
+def _look_again(engine: Engine, claim: Claim, execution: Execution, at_least_seconds: float = 0) -> Step:
+    now, deadline, review_since = claim.clock.now_ms(), claim.deadline_ms, claim.review_since_ms
+    in_review = execution.status == Status.REVIEW_PENDING
+    if in_review and review_since is None:
+        review_since = now
+    elif not in_review and review_since is not None:
+        # The time a person took does not count: the deadline's clock goes on where it stopped.
+        deadline, review_since = deadline + now - review_since, None
+    if now > deadline and not in_review:
+        return _end(claim, Status.TIMED_OUT, f"not finished within {spoken(claim.record.deadline_seconds)}")
+    first, most = engine.poll.first.total_seconds(), engine.poll.max.total_seconds()
+    # Half the age is what multiplying by 1.5 each time comes to, without a counter to keep.
+    wait = most * _REVIEW_SLOWER if in_review else min(most, max(first, _age_seconds(claim) / 2))
+    return Step(
+        execution=execution,
+        again_seconds=jittered(max(wait, at_least_seconds)),
+        deadline_ms=deadline,
+        review_since_ms=review_since,
+    )
+
+
+def _end(claim: Claim, status: Status, reason: str) -> Step:
+    execution = structs.replace(claim.execution, status=status, reason=reason)
+    return Step(execution=execution, again_seconds=None, note=reason)
+
+
+def _age_seconds(claim: Claim) -> float:
+    # The deadline was set at the start, so it tells when that was; pauses for review only make it look younger.
+    started_ms = claim.deadline_ms - claim.record.deadline_seconds * 1000
+    return max(0.0, (claim.clock.now_ms() - started_ms) / 1000)
+
+
+# Report (worker)
+
+
+def _notifications(config: Config, claim: Claim, found: Step) -> list[NewNotification]:
+    status = found.execution.status
+    if status == claim.execution.status:
+        return []
+    ended = None if found.again_seconds is not None else rfc3339(claim.clock.now_ms())
+    told = structs.replace(found.execution, final=status.final, finished_at=ended)
+    new = []
+    for recipient in claim.record.notify:
+        notifier = config.notifiers.get(recipient.notifier)
+        if notifier is not None and notifier.wants(status):
+            new.append(
+                NewNotification(
+                    id=derived_id("msg", told.id, recipient.notifier, status),
+                    notifier=recipient.notifier,
+                    status=status,
+                    body=notifier.compose(told),
+                    address=recipient.address,
+                    in_order=notifier.in_order,
+                )
+            )
+    return new
+
+
+async def report(bridge: Bridge, notification_id: str) -> float | None:
+    """Make one attempt to deliver a notification, if it is due.
+
+    Returns the seconds until the next attempt, None when there is none. Raises StoreUnavailable.
+    """
+    claim = await bridge.store.claim_notification(notification_id)
+    if claim is None:
+        return None
+    try:
+        await _send(bridge, claim)
+    except AttemptError as error:
+        return await _attempt_failed(bridge.store, claim, error)
+    except Exception as error:
+        log.exception("notification.failed", notification=claim.id, notifier=claim.notifier)
+        return await _attempt_failed(bridge.store, claim, Transient(f"unexpected {type(error).__name__}"))
+    await bridge.store.commit_notification(claim, "delivered")
+    log.info("notification.delivered", notification=claim.id, notifier=claim.notifier, attempt=claim.attempt)
+    return None
+
+
+async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
+    notifier = bridge.config.notifiers.get(claim.notifier)
+    if notifier is None:
+        raise Permanent(f"the notifier {claim.notifier!r} is no longer configured")
+    message = Message(
+        id=claim.id,
+        body=claim.body,
+        address=claim.address,
+        attempt=claim.attempt,
+        now=claim.clock.now_ms() / 1000,
+    )
+    await notifier.send(bridge.outbound, message)
+
+
+async def _attempt_failed(store: Store, claim: NotificationClaim, error: AttemptError) -> float | None:
+    if isinstance(error, Permanent) or claim.attempt > len(NOTIFICATION_SCHEDULE_SECONDS):
+        await store.commit_notification(claim, "dead", error=str(error))
+        log.error("notification.dead", notification=claim.id, notifier=claim.notifier, reason=str(error))
+        return None
+    asked = error.retry_after if isinstance(error, Transient) else None
+    wait = jittered(NOTIFICATION_SCHEDULE_SECONDS[claim.attempt - 1]) if asked is None else asked
+    await store.commit_notification(claim, "due", error=str(error), again_seconds=wait)
+    log.warning("notification.failed", notification=claim.id, notifier=claim.notifier, reason=str(error), again=wait)
+    return wait

@@ -1,0 +1,286 @@
+"""The store's records, and how they are written as Redis hash fields and read back. Pure."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from bridge.clock import Clock, rfc3339
+from bridge.model import Change, Delivery, Execution, Notification, Progress, Status
+
+
+class Recipient(Struct, frozen=True):
+    """One notifier of one execution, its address resolved from the event."""
+
+    notifier: str
+    address: dict[str, str] = {}
+
+
+class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an execution is: written once, at accept. Enough to go on without the rule that made it."""
+
+    delivery_id: str
+    rule: str
+    source: str
+    engine: str
+    template: str
+    template_id: str
+    variables: dict[str, str]
+    deadline_seconds: float
+    on_unknown: str = "hold"
+    notify: list[Recipient] = []
+
+
+class DeliveryRecord(Struct, frozen=True, kw_only=True):
+    """What a delivery is: written once, at accept."""
+
+    source: str
+    event: str
+    action: str | None
+    key: str | None
+    reason: str | None
+    config: str
+    rules: list[dict[str, Any]]
+
+
+class Stored(Struct, frozen=True):
+    """The answer to an accept. For a duplicate: the first delivery's outcome and its executions as they stand."""
+
+    duplicate: bool
+    outcome: str = ""
+    executions: list[tuple[str, str, Status]] = []
+    """(execution id, rule, status)."""
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """The right to take one execution's next step, until the lease runs out."""
+
+    kind: str
+    """start | poll | orphan | expired, see scripts/claim.lua."""
+    token: str
+    execution: Execution
+    record: Record
+    clock: Clock
+    """Redis time at the claim, running on by this machine's monotonic clock."""
+    deadline_ms: float
+    review_since_ms: float | None
+
+
+class NewNotification(Struct, frozen=True, kw_only=True):
+    """A notification a commit adds to the outbox."""
+
+    id: str
+    notifier: str
+    status: Status
+    body: bytes
+    address: dict[str, str]
+    in_order: bool
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What a step found out: the execution as it now stands, and when to look again."""
+
+    execution: Execution
+    again_seconds: float | None
+    """Until the next step; None: the execution has ended."""
+    note: str = ""
+    """For the history, when the status changed."""
+    reached: bool = False
+    """Whether the engine has seen this execution: a repeat of its delivery must not start it again."""
+    started_ms: float | None = None
+    deadline_ms: float | None = None
+    """None: as it was."""
+    review_since_ms: float | None = None
+    notifications: list[NewNotification] = []
+
+
+class NotificationClaim(Struct, frozen=True, kw_only=True):
+    """The right to make one attempt."""
+
+    id: str
+    token: str
+    notifier: str
+    address: dict[str, str]
+    body: bytes
+    attempt: int
+    clock: Clock
+
+
+class Claims(Struct, frozen=True):
+    """One batch, and how long until the next execution is due (None: none waits)."""
+
+    claims: list[Claim]
+    next_due_seconds: float | None
+    unreadable: list[tuple[str, str]] = []
+    """(execution id, why): records that are not ours or damaged; they go to the dead letters."""
+
+
+class NotificationRecord(Struct, frozen=True, kw_only=True):
+    """What a notification is: written once, by the commit that made it due."""
+
+    execution: str
+    notifier: str
+    status: Status
+    address: dict[str, str]
+    in_order: bool
+
+
+_decode_record = msgspec.json.Decoder(Record).decode
+_decode_notification = msgspec.json.Decoder(NotificationRecord).decode
+_decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
+_decode_outputs = msgspec.json.Decoder(dict[str, str]).decode
+Fields = dict[str, bytes]
+"""A Redis hash."""
+
+
+def read_stored(answer: list[bytes]) -> Stored:
+    """Read the answer of scripts/accept.lua."""
+    if answer[0] == b"stored":
+        return Stored(duplicate=False)
+    before = [
+        (answer[i].decode(), _decode_record(answer[i + 1]).rule, Status(answer[i + 2].decode()))
+        for i in range(2, len(answer), 3)
+    ]
+    return Stored(duplicate=True, outcome=answer[1].decode(), executions=before)
+
+
+def read_claims(answer: list[Any], token: str, asked: Clock) -> Claims:
+    """Read the answer of scripts/claim.lua."""
+    clock = asked.reading(int(answer[0]))
+    claims, unreadable = [], []
+    for i in range(2, len(answer), 3):
+        execution_id = answer[i + 1].decode()
+        try:
+            claims.append(_read_claim(answer[i].decode(), execution_id, token, pairs(answer[i + 2]), clock))
+        except (msgspec.MsgspecError, ValueError, KeyError) as error:
+            unreadable.append((execution_id, f"the record cannot be read: {type(error).__name__}: {error}"))
+    waits = int(answer[1])
+    return Claims(claims, None if waits < 0 else waits / 1000, unreadable)
+
+
+def _read_claim(kind: str, execution_id: str, token: str, fields: Fields, clock: Clock) -> Claim:
+    record = _decode_record(fields["record"])
+    review = fields.get("review")
+    return Claim(
+        kind=kind,
+        token=token,
+        execution=read_execution(execution_id, fields, []),
+        record=record,
+        clock=clock,
+        deadline_ms=float(fields["deadline"]),
+        review_since_ms=float(review) if review else None,
+    )
+
+
+def read_notification_claim(notification_id: str, token: str, answer: list[bytes], asked: Clock) -> NotificationClaim:
+    """Read the answer of scripts/claim_notification.lua."""
+    record = _decode_notification(answer[2])
+    return NotificationClaim(
+        id=notification_id,
+        token=token,
+        notifier=record.notifier,
+        address=record.address,
+        body=answer[3],
+        attempt=int(answer[1]),
+        clock=asked.reading(int(answer[0])),
+    )
+
+
+def read_notification(notification_id: str, fields: Fields) -> Notification:
+    """Read a notification's hash as the API shows it."""
+    record = _decode_notification(fields["record"])
+    state = fields["state"].decode()
+    return Notification(
+        id=notification_id,
+        notifier=record.notifier,
+        status=record.status,
+        state=state,
+        attempts=int(fields["attempts"]),
+        last_error=fields.get("error", b"").decode() or None,
+        next_attempt=rfc3339(float(fields["next"])) if state == "due" else None,
+    )
+
+
+def read_delivery(delivery_id: str, fields: Fields) -> Delivery:
+    """Read a delivery's hash as the API shows it."""
+    record = _decode_delivery(fields["record"])
+    return Delivery(
+        id=delivery_id,
+        source=record.source,
+        event=record.event,
+        action=record.action,
+        key=record.key,
+        outcome=fields["outcome"].decode(),
+        reason=record.reason,
+        config=record.config,
+        received_at=rfc3339(float(fields["received"])),
+        executions=fields["executions"].decode().split(),
+        rules=record.rules,
+    )
+
+
+def pairs(flat: list[bytes]) -> Fields:
+    """Read HGETALL's flat list as a script returns it."""
+    return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+
+
+def read_execution(execution_id: str, fields: Fields, notifications: list[Notification]) -> Execution:
+    """Read an execution's hash as the API shows it."""
+    record = _decode_record(fields["record"])
+    status = Status(fields["status"].decode())
+    text = {name: value.decode() for name, value in fields.items() if name in ("remote", "reason", "url")}
+    progress = fields.get("progress")
+    started, finished = fields.get("started"), fields.get("finished")
+    return Execution(
+        id=execution_id,
+        delivery_id=record.delivery_id,
+        rule=record.rule,
+        source=record.source,
+        engine=record.engine,
+        template=record.template,
+        variables=record.variables,
+        status=status,
+        final=status.final,
+        remote_id=text.get("remote") or None,
+        progress=Progress(*(int(n) for n in progress.split(b"/"))) if progress else None,
+        outputs=_decode_outputs(fields.get("outputs", b"{}")),
+        reason=text.get("reason") or None,
+        url=text.get("url") or None,
+        attempts=int(fields["attempts"]),
+        created_at=rfc3339(float(fields["created"])),
+        started_at=rfc3339(float(started)) if started else None,
+        finished_at=rfc3339(float(finished)) if finished else None,
+        history=[_change(line) for line in fields["history"].decode().split("\n")],
+        notifications=notifications,
+    )
+
+
+def changed_fields(claim: Claim, step: Step) -> dict[str, str | float | bytes]:
+    """Return the hash fields a commit has to write: what the step found different."""
+    was, now = claim.execution, step.execution
+    fields: dict[str, str | float | bytes] = {}
+    for name, before, after in (
+        ("remote", was.remote_id, now.remote_id),
+        ("url", was.url, now.url),
+        ("reason", was.reason, now.reason),
+    ):
+        if before != after:
+            fields[name] = after or ""
+    if now.progress is not None and now.progress != was.progress:
+        fields["progress"] = f"{now.progress.done}/{now.progress.total}"
+    if now.outputs != was.outputs:
+        fields["outputs"] = msgspec.json.encode(now.outputs)
+    if step.reached:
+        fields["reached"] = 1
+    if step.started_ms is not None:
+        fields["started"] = step.started_ms
+    if step.deadline_ms is not None and step.deadline_ms != claim.deadline_ms:
+        fields["deadline"] = step.deadline_ms
+    if step.review_since_ms != claim.review_since_ms and step.again_seconds is not None:
+        fields["review"] = step.review_since_ms or ""
+    return fields
+
+
+def _change(line: str) -> Change:
+    at, status, *note = line.split(" ", 2)
+    return Change(rfc3339(float(at)), Status(status), note[0] if note else None)

@@ -1,0 +1,57 @@
+-- Store one delivery with every execution it causes: all of it or nothing, in one round trip.
+-- KEYS  due, bell
+-- ARGV  delivery id, attempt (repeats of one call carry the same), record (JSON), outcome, body,
+--       seconds to keep the record, seconds to keep the body,
+--       then per execution: id, record (JSON), milliseconds it may wait to be sent
+-- Answer {"stored"} or {"duplicate", outcome, then per execution of the first delivery: id, record, status}
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local delivery = 'gb:d:' .. ARGV[1]
+
+local before = redis.call('HMGET', delivery, 'attempt', 'executions', 'outcome')
+if before[1] == ARGV[2] then
+  return {'stored'} -- our own earlier call, whose answer was lost on the way
+end
+if before[2] and before[2] ~= '' then
+  -- A repeat runs only if nothing of the first one ever reached the engine.
+  local reached = false
+  local answer = {'duplicate', before[3]}
+  for id in string.gmatch(before[2], '%S+') do
+    local seen = redis.call('HMGET', 'gb:x:' .. id, 'record', 'status', 'final', 'reached')
+    if not seen[1] or seen[3] ~= '1' or seen[4] == '1' then
+      reached = true
+    end
+    if seen[1] then
+      answer[#answer + 1] = id
+      answer[#answer + 1] = seen[1]
+      answer[#answer + 1] = seen[2]
+    end
+  end
+  if reached then
+    redis.call('HINCRBY', delivery, 'repeats', 1)
+    return answer
+  end
+end
+
+local ids = {}
+for i = 8, #ARGV, 3 do
+  local id = ARGV[i]
+  local key = 'gb:x:' .. id
+  ids[#ids + 1] = id
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'record', ARGV[i + 1], 'status', 'queued', 'attempts', 0, 'created', now,
+    'deadline', now + tonumber(ARGV[i + 2]), 'history', now .. ' queued')
+  redis.call('EXPIRE', key, ARGV[6])
+  redis.call('ZADD', KEYS[1], now, id)
+end
+redis.call('DEL', delivery)
+redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
+  'executions', table.concat(ids, ' '))
+redis.call('EXPIRE', delivery, ARGV[6])
+redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
+if #ids > 0 and redis.call('LLEN', KEYS[2]) == 0 then
+  -- One ring is enough for any number of executions: whoever wakes claims all that is due.
+  redis.call('LPUSH', KEYS[2], '1')
+  redis.call('EXPIRE', KEYS[2], 60)
+end
+return {'stored'}

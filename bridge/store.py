@@ -1,0 +1,272 @@
+"""The store: every Redis key, lifetime and script. The record decides; everything else only hurries it.
+
+Keys (all times are Redis TIME in milliseconds, so no machine's clock matters):
+
+gb:d:<delivery>      hash    one delivery and its outcome; its existence is the duplicate check
+gb:b:<delivery>      string  its body, for replay and explain
+gb:x:<execution>     hash    one execution
+gb:n:<notification>  hash    one notification
+gb:due               zset    execution -> when its next step is due: schedule and lease in one
+gb:outbox            zset    notification -> when to ring for it
+gb:bell              list    wakes one waiting worker
+gb:dead              zset    what a person has to look at
+"""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator
+from importlib import resources
+from typing import Any
+
+import msgspec
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import NoScriptError, RedisError
+
+from bridge.clock import Clock
+from bridge.errors import StoreUnavailable
+from bridge.model import Delivery, Execution
+from bridge.records import (
+    Claim,
+    Claims,
+    DeliveryRecord,
+    Fields,
+    NotificationClaim,
+    NotificationRecord,
+    Record,
+    Step,
+    Stored,
+    changed_fields,
+    read_claims,
+    read_delivery,
+    read_execution,
+    read_notification,
+    read_notification_claim,
+    read_stored,
+)
+
+RECORD_SECONDS = 30 * 86_400
+"""How long a record is kept after its last change: longer than any sender repeats (GitHub: 3 days)."""
+BODY_SECONDS = 7 * 86_400
+TRIGGER_LEASE_SECONDS = 40.0
+POLL_LEASE_SECONDS = 20.0
+NOTIFICATION_LEASE_SECONDS = 40.0
+UNRUNG_SECONDS = 5
+"""After this long the sweep rings for a notification whose own ring got lost."""
+
+_TRIES = 3
+_SCRIPTS = ("accept", "claim", "commit", "claim_notification", "commit_notification", "ring")
+
+
+class Store:
+    """Redis, behind the few atomic steps the pipeline is made of."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare a pool for `url` (redis://, rediss://, unix://); nothing connects before the first use."""
+        self.url = url
+        self.redis = Redis(connection_pool=pool(url))
+        self._scripts = {
+            name: resources.files("bridge").joinpath("scripts", f"{name}.lua").read_text() for name in _SCRIPTS
+        }
+        self._shas: dict[str, str] = {}
+        self._queue: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._flushing: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Load the scripts; raises StoreUnavailable."""
+        async with _redis_errors():
+            await self._load()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await asyncio.gather(*self._flushing)
+        await self.redis.aclose(close_connection_pool=True)
+
+    async def probe(self) -> None:
+        """Write something; raises StoreUnavailable when Redis is away, read-only or full."""
+        async with _redis_errors():
+            await self.redis.set("gb:probe", "1", ex=60)
+
+    async def accept(
+        self, delivery_id: str, delivery: DeliveryRecord, outcome: str, body: bytes, executions: dict[str, Record]
+    ) -> Stored:
+        """Store a delivery and everything it causes, or say what it is a duplicate of; raises StoreUnavailable.
+
+        Repeated after a lost connection: the attempt's id makes its own earlier call recognisable.
+        """
+        arguments: list[Any] = [
+            delivery_id,
+            uuid.uuid4().hex,
+            msgspec.json.encode(delivery),
+            outcome,
+            body,
+            RECORD_SECONDS,
+            BODY_SECONDS,
+        ]
+        for execution_id, record in executions.items():
+            arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
+        answer = await self._insist("accept", ["gb:due", "gb:bell"], arguments)
+        return read_stored(answer)
+
+    async def claim(self, limit: int) -> Claims:
+        """Take up to `limit` due steps; raises StoreUnavailable."""
+        token = uuid.uuid4().hex
+        clock = Clock.starting_now()
+        leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
+        answer = await self._run("claim", ["gb:due", "gb:dead"], [limit, token, *leases])
+        return read_claims(answer, token, clock)
+
+    async def commit(self, claim: Claim, step: Step) -> bool:
+        """Write down what a step found out.
+
+        Returns whether the claim was still ours. Raises StoreUnavailable, after which it may be called again.
+        """
+        fields = changed_fields(claim, step)
+        arguments: list[Any] = [
+            claim.execution.id,
+            claim.token,
+            -1 if step.again_seconds is None else max(0, int(step.again_seconds * 1000)),
+            step.execution.status,
+            " ".join(step.note.split()),
+            RECORD_SECONDS,
+            UNRUNG_SECONDS,
+            len(fields),
+        ]
+        for name, value in fields.items():
+            arguments += [name, value]
+        for new in step.notifications:
+            record = NotificationRecord(
+                execution=claim.execution.id,
+                notifier=new.notifier,
+                status=new.status,
+                address=new.address,
+                in_order=new.in_order,
+            )
+            arguments += [new.id, msgspec.json.encode(record), new.body]
+        return bool(await self._run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
+
+    async def bury(self, execution_id: str, reason: str) -> None:
+        """Take an execution that cannot be read out of the schedule and show it among the dead letters."""
+        async with _redis_errors():
+            pipeline = self.redis.pipeline(transaction=True)
+            pipeline.zrem("gb:due", execution_id)
+            pipeline.zadd("gb:dead", {f"x {execution_id} {reason}": time.time() * 1000})
+            await pipeline.execute()
+
+    async def claim_notification(self, notification_id: str) -> NotificationClaim | None:
+        """Take one notification for one attempt; None when it is not due or no longer to be sent."""
+        token = uuid.uuid4().hex
+        clock = Clock.starting_now()
+        lease = int(NOTIFICATION_LEASE_SECONDS * 1000)
+        answer = await self._run("claim_notification", ["gb:outbox"], [notification_id, token, lease])
+        if not answer:
+            return None
+        return read_notification_claim(notification_id, token, answer, clock)
+
+    async def commit_notification(
+        self, claim: NotificationClaim, state: str, *, error: str = "", again_seconds: float = 0
+    ) -> bool:
+        """Write down an attempt's outcome: delivered, due (again in `again_seconds`) or dead."""
+        arguments = [claim.id, claim.token, state, error, int(again_seconds * 1000)]
+        return bool(await self._run("commit_notification", ["gb:outbox", "gb:dead"], arguments))
+
+    async def ring(self, limit: int) -> list[str]:
+        """Name the notifications whose attempt is overdue; each is named again only after a while."""
+        answer = await self._run("ring", ["gb:outbox"], [limit, UNRUNG_SECONDS * 1000])
+        return [notification.decode() for notification in answer]
+
+    async def wait_for_bell(self, seconds: int) -> bool:
+        """Sleep until an accept rings, at most `seconds`; raises StoreUnavailable."""
+        async with _redis_errors():
+            return await self.redis.blpop(["gb:bell"], timeout=seconds) is not None  # type: ignore[misc]
+
+    async def execution(self, execution_id: str) -> Execution | None:
+        """Return one execution as the API shows it; raises StoreUnavailable."""
+        fields = await self._hash(f"gb:x:{execution_id}")
+        if "record" not in fields:
+            return None
+        ids = fields.get("notifications", b"").decode().split()
+        found = [(id_, await self._hash(f"gb:n:{id_}")) for id_ in ids]
+        return read_execution(execution_id, fields, [read_notification(id_, note) for id_, note in found if note])
+
+    async def delivery(self, delivery_id: str) -> Delivery | None:
+        """Return one delivery as the API shows it; raises StoreUnavailable."""
+        fields = await self._hash(f"gb:d:{delivery_id}")
+        return read_delivery(delivery_id, fields) if "record" in fields else None
+
+    async def _hash(self, key: str) -> Fields:
+        async with _redis_errors():
+            found: dict[bytes, bytes] = await self.redis.hgetall(key)  # type: ignore[misc]  # its stub says sync or async
+        return {name.decode(): value for name, value in found.items()}
+
+    async def _insist(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run a script that is safe to repeat, over a connection that Redis may have closed meanwhile."""
+        for tried in range(1, _TRIES):
+            try:
+                return await self._run(script, keys, arguments)
+            except StoreUnavailable:
+                await asyncio.sleep(0.05 * tried)
+        return await self._run(script, keys, arguments)
+
+    async def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run a script; calls made in the same turn of the loop share one round trip."""
+        try:
+            return await self._submit(script, keys, arguments)
+        except NoScriptError:
+            # Redis was restarted or flushed. Nothing of the script ran, so running it again is safe.
+            async with _redis_errors():
+                await self._load()
+                return await self._submit(script, keys, arguments)
+        except (RedisError, OSError) as error:
+            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+    def _submit(self, script: str, keys: list[str], arguments: list[Any]) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        self._queue.append((("EVALSHA", self._shas.get(script, script), len(keys), *keys, *arguments), future))
+        if len(self._queue) == 1:
+            loop.call_soon(self._start_flush)
+        return future
+
+    def _start_flush(self) -> None:
+        batch, self._queue = self._queue, []
+        task = asyncio.create_task(self._flush(batch))
+        self._flushing.add(task)
+        task.add_done_callback(self._flushing.discard)
+
+    async def _flush(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
+        pipeline = self.redis.pipeline(transaction=False)
+        for command, _ in batch:
+            pipeline.execute_command(*command)
+        try:
+            answers = await pipeline.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            answers = [error] * len(batch)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue  # whoever asked has been cancelled
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    async def _load(self) -> None:
+        for name, text in self._scripts.items():
+            self._shas[name] = await self.redis.script_load(text)
+
+
+def pool(url: str) -> BlockingConnectionPool:
+    """Return a connection pool with every timeout set: by default redis-py waits for ever on a black hole."""
+    options: dict[str, Any] = {"socket_timeout": 3.0, "socket_connect_timeout": 2.0, "health_check_interval": 15}
+    if not url.startswith("unix:"):
+        options["socket_keepalive"] = True
+    return BlockingConnectionPool.from_url(url, max_connections=64, timeout=3, **options)
+
+
+@contextlib.asynccontextmanager
+async def _redis_errors() -> AsyncIterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error

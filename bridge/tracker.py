@@ -1,0 +1,147 @@
+"""The tracker: one loop that claims due executions in batches and takes each one step further.
+
+No leader: any number of trackers claim from the same set, and a dead one's claims come due again. A new
+execution rings the bell; everything else is waited for exactly as long as the store says.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from bridge.errors import StoreUnavailable
+from bridge.pacing import jittered
+from bridge.records import Claim, Step
+from bridge.store import Store
+
+MOST_IN_FLIGHT = 400
+"""Steps at once; more due ones wait for the next free place."""
+
+_MOST_PER_CLAIM = 100
+_LONGEST_SLEEP_SECONDS = 1.0
+"""Bounds what a lost ring or another worker's death can cost."""
+_STORE_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0)
+
+log = structlog.get_logger()
+
+
+class Tracker:
+    """Runs `step` for whatever is due until told to drain."""
+
+    def __init__(
+        self,
+        store: Store,
+        step: Callable[[Claim], Awaitable[Step]],
+        ring: Callable[[list[str]], Awaitable[None]],
+    ) -> None:
+        """Take the store, the step, and what to do with the ids of notifications a commit made due."""
+        self._store = store
+        self._step = step
+        self._ring = ring
+        self._wake = asyncio.Event()
+        self._draining = False
+        self._steps: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to claim; starting twice is harmless."""
+        if not self._loops:
+            self._loops = [asyncio.create_task(self._claim_for_ever()), asyncio.create_task(self._listen_for_ever())]
+
+    def stop(self) -> None:
+        """Claim no more."""
+        self._draining = True
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Stop claiming, finish the steps in hand, then return."""
+        self.stop()
+        await asyncio.gather(*self._loops)
+        while self._steps:
+            await asyncio.wait(self._steps)
+
+    async def _claim_for_ever(self) -> None:
+        failures = 0
+        while not self._draining:
+            try:
+                await self._claim_once()
+                failures = 0
+            except StoreUnavailable as error:
+                log.warning("store.unavailable", reason=str(error))
+                await self._sleep(_pause(failures))
+                failures += 1
+            except Exception:
+                # The edge of the process: a defect must not end the tracking of everything else.
+                log.exception("tracker.failed")
+                await self._sleep(_LONGEST_SLEEP_SECONDS)
+
+    async def _claim_once(self) -> None:
+        free = min(_MOST_PER_CLAIM, MOST_IN_FLIGHT - len(self._steps))
+        if free == 0:
+            await asyncio.wait(self._steps, return_when=asyncio.FIRST_COMPLETED)
+            return
+        self._wake.clear()
+        batch = await self._store.claim(free)
+        for claim in batch.claims:
+            task = asyncio.create_task(self._take(claim))
+            self._steps.add(task)
+            task.add_done_callback(self._steps.discard)
+        for execution_id, reason in batch.unreadable:
+            log.error("execution.unreadable", execution=execution_id, reason=reason)
+            await self._store.bury(execution_id, reason)
+        if len(batch.claims) < free:
+            due = batch.next_due_seconds
+            await self._sleep(_LONGEST_SLEEP_SECONDS if due is None else min(due, _LONGEST_SLEEP_SECONDS))
+
+    async def _sleep(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.001))
+
+    async def _listen_for_ever(self) -> None:
+        while not self._draining:
+            try:
+                if await self._store.wait_for_bell(1):
+                    self._wake.set()
+            except StoreUnavailable:
+                await asyncio.sleep(jittered(1.0))
+
+    async def _take(self, claim: Claim) -> None:
+        try:
+            found = await self._step(claim)
+            await self._commit(claim, found)
+        except Exception:
+            # The edge of the process: its lease runs out, and the next claim sees what is to be done.
+            log.exception("execution.step_failed", execution=claim.execution.id)
+            return
+        if found.again_seconds is not None:
+            # Others sleep until what was due when they looked; this one knows of a nearer date.
+            asyncio.get_running_loop().call_later(found.again_seconds, self._wake.set)
+
+    async def _commit(self, claim: Claim, found: Step) -> None:
+        """Hold on to a known outcome, through any outage of the store, until it is written down."""
+        status, id_ = found.execution.status, claim.execution.id
+        if found.execution.remote_id != claim.execution.remote_id:
+            # A second trace of the one thing that cannot be asked for again.
+            log.info("execution.started", execution=id_, remote=found.execution.remote_id)
+        failures = 0
+        while True:
+            try:
+                landed = await self._store.commit(claim, found)
+                break
+            except StoreUnavailable as error:
+                log.warning("execution.commit_waits", execution=id_, status=status, reason=str(error))
+                await asyncio.sleep(_pause(failures))
+                failures += 1
+        if not landed and failures == 0:
+            log.warning("execution.claim_lost", execution=id_, status=status)
+        if status != claim.execution.status:
+            log.info(
+                "execution.changed", execution=id_, status=status, rule=claim.record.rule, reason=found.execution.reason
+            )
+        if found.notifications:
+            await self._ring([notification.id for notification in found.notifications])
+
+
+def _pause(failures: int) -> float:
+    return _STORE_PAUSES_SECONDS[min(failures, len(_STORE_PAUSES_SECONDS) - 1)]

@@ -1,0 +1,155 @@
+"""The arq worker: its job functions, and the supervisor that keeps it alive. The only importer of arq.
+
+arq by itself dies on a Redis restart and hangs on a black hole; here it gets a pool whose every wait has an end,
+and is started again. What must not be lost is in the store's records: arq's jobs only carry ids, an enqueue that
+vanishes is found by the sweep, and the tracker (started with the worker, ended by its drain) does not stop
+when the arq worker does.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+from functools import partial
+from typing import Any
+
+import msgspec
+import structlog
+from arq import cron
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.exceptions import RedisError
+
+from bridge import pipeline
+from bridge.errors import StoreUnavailable
+from bridge.pipeline import Bridge
+from bridge.store import pool
+from bridge.tracker import Tracker
+
+QUEUE = "gb:arq"
+JOB_SECONDS = 30
+"""The longest a job may take; also how long arq takes to notice that a worker died with one."""
+
+_RING_BATCH = 500
+_RING_SOON_SECONDS = 60
+"""A retry nearer than this is enqueued at once; a later one is left to the sweep."""
+_PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
+
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Runs the tracker and the arq worker until told to stop."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        """Take everything the steps need; nothing runs before `run`."""
+        self._bridge = bridge
+        self._stopping = asyncio.Event()
+        self._worker: Worker | None = None
+        self._redis = self._connect()
+        self._tracker = Tracker(bridge.store, partial(pipeline.step, bridge), self._ring)
+
+    def stop(self) -> None:
+        """Take no more work; `run` returns when what is in hand is finished."""
+        self._stopping.set()
+        self._tracker.stop()
+        if self._worker is not None:
+            self._worker.handle_sig_wait_for_completion(signal.SIGTERM)
+
+    async def run(self) -> None:
+        """Work until `stop`, starting the arq worker again whenever Redis takes it down."""
+        failures = 0
+        while not self._stopping.is_set():
+            self._worker = self._new_worker()
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._worker.async_run()
+            except asyncio.CancelledError:
+                if not self._stopping.is_set():
+                    raise  # somebody cancelled us; arq ends a drain with a CancelledError of its own
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("worker.restarts", reason=f"{type(error).__name__}: {error}")
+            await _finish(self._worker)
+            lasted = asyncio.get_running_loop().time() - began
+            failures = 0 if lasted > 10 else failures + 1  # noqa: PLR2004 - seconds; it had recovered
+            await self._pause(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
+        await self._tracker.drain()
+        await self._redis.aclose(close_connection_pool=True)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _new_worker(self) -> Worker:
+        return Worker(
+            functions=[func(self._report, name="report", timeout=JOB_SECONDS, max_tries=1, keep_result=0)],
+            cron_jobs=[cron(self._sweep, name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0)],
+            redis_pool=self._connect(),
+            queue_name=QUEUE,
+            on_startup=self._start,
+            handle_signals=False,
+            job_completion_wait=JOB_SECONDS + 5,
+            job_timeout=JOB_SECONDS,
+            max_jobs=100,
+            poll_delay=0.01,
+            keep_result=0,
+            max_tries=1,
+            log_results=False,
+            allow_abort_jobs=False,
+            health_check_interval=5,
+            health_check_key=f"{QUEUE}:health:{socket.gethostname()}:{os.getpid()}",
+            job_serializer=msgspec.msgpack.encode,
+            job_deserializer=msgspec.msgpack.decode,
+        )
+
+    def _connect(self) -> ArqRedis:
+        return ArqRedis(
+            connection_pool=pool(self._bridge.store.url),
+            default_queue_name=QUEUE,
+            job_serializer=msgspec.msgpack.encode,
+            job_deserializer=msgspec.msgpack.decode,
+        )
+
+    async def _start(self, _: dict[Any, Any]) -> None:
+        self._tracker.start()
+
+    async def _report(self, _: dict[Any, Any], notification_id: str) -> None:
+        """Make one attempt at one notification."""
+        try:
+            again = await pipeline.report(self._bridge, notification_id)
+        except StoreUnavailable as error:
+            # Its lease runs out by itself, then the sweep rings for it.
+            log.warning("notification.waits", notification=notification_id, reason=str(error))
+            return
+        if again is not None and again <= _RING_SOON_SECONDS:
+            await self._ring([notification_id], again)
+
+    async def _sweep(self, _: dict[Any, Any]) -> None:
+        """Ring for every notification whose own ring got lost, or whose next attempt has come."""
+        try:
+            overdue = await self._bridge.store.ring(_RING_BATCH)
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", reason=str(error))
+            return
+        await self._ring(overdue)
+
+    async def _ring(self, notification_ids: list[str], after_seconds: float = 0) -> None:
+        for notification_id in notification_ids:
+            try:
+                await self._redis.enqueue_job("report", notification_id, _defer_by=after_seconds or None)
+            except (RedisError, OSError) as error:
+                log.warning("notification.waits", notification=notification_id, reason=f"{type(error).__name__}")
+
+
+async def _finish(worker: Worker) -> None:
+    """Leave nothing of a stopped worker behind: its jobs are over or cancelled, its connections closed."""
+    tasks = list(worker.tasks.values())
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    try:
+        await asyncio.wait_for(worker.pool.aclose(close_connection_pool=True), 2)
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("worker.close_failed", reason=f"{type(error).__name__}: {error}")
