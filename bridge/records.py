@@ -266,6 +266,9 @@ def changed_fields(claim: Claim, step: Step) -> dict[str, str | float | bytes]:
     ):
         if before != after:
             fields[name] = after or ""
+    if now.status != was.status:
+        # Even where it is the same as at the claim: a late answer overwrites what others wrote meanwhile.
+        fields["reason"] = now.reason or ""
     if now.progress is not None and now.progress != was.progress:
         fields["progress"] = f"{now.progress.done}/{now.progress.total}"
     if now.outputs != was.outputs:

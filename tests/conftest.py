@@ -1,0 +1,27 @@
+"""What every kind of test may ask for: a real server, and a store on it that starts empty."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from bridge.embedded import Embedded
+from bridge.store import Store
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one private server for the whole session and return its URL."""
+    server = Embedded(tmp_path_factory.mktemp("valkey"))
+    server.start()
+    yield server.url
+    server.stop()
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[Store]:
+    """Return an open store on an empty database."""
+    opened = Store(redis_url)
+    await opened.redis.flushall()
+    await opened.open()
+    yield opened
+    await opened.close()
