@@ -1,0 +1,144 @@
+"""The command line. Every command imports what it needs when it runs, so that `check` answers at once."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import rich_click as click
+
+from bridge import __version__
+from bridge.errors import BridgeError, ConfigError
+
+if TYPE_CHECKING:
+    from bridge.config import Config
+    from bridge.settings import Settings
+
+click.rich_click.USE_MARKDOWN = False
+_CONFIG = click.argument("file", required=False, type=click.Path(path_type=Path))
+
+
+class _Friendly(click.RichGroup):
+    """Shows our own errors as text for people, without a traceback, and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            for problem in error.problems:
+                click.echo(str(problem), err=True)
+            count = len(error.problems)
+            click.secho(f"{count} problem{'s' if count > 1 else ''}", fg="red", err=True)
+        except BridgeError as error:
+            click.secho(str(error), fg="red", err=True)
+        sys.exit(1)
+
+
+@click.group(cls=_Friendly, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="genesis-bridge")
+def main() -> None:
+    """From events to workflows: GitHub, Slack and signed requests start runs, and the result comes back."""
+
+
+@main.command()
+def up() -> None:
+    """Run web and worker in one process, with a private Valkey when BRIDGE_REDIS_URL is unset."""
+    _run(web=True, work=True, private=True)
+
+
+@main.command()
+def serve() -> None:
+    """Run the web half: take deliveries. Any number of these may run."""
+    _run(web=True, work=False, private=False)
+
+
+@main.command()
+def worker() -> None:
+    """Run the worker half: start, follow and report. Any number of these may run."""
+    _run(web=False, work=True, private=False)
+
+
+@main.command()
+@_CONFIG
+@click.option("--no-secrets", is_flag=True, help="Do not read the secrets: for a CI that has none.")
+def check(file: Path | None, *, no_secrets: bool) -> None:
+    """Validate the configuration: every problem at once as file:line:column: message; exit 1 if there is any."""
+    from bridge.config import load
+
+    path = file or Path(_settings().config)
+    config = load(path, None if no_secrets else os.environ)
+    counts = {
+        "source": config.sources,
+        "engine": config.engines,
+        "template": config.ruleset.templates,
+        "notifier": config.notifiers,
+        "rule": config.ruleset.rules,
+    }
+    told = ", ".join(f"{len(found)} {what}{'' if len(found) == 1 else 's'}" for what, found in counts.items())
+    click.echo(f"{path}: {click.style('ok', fg='green')}: {told}")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    import msgspec
+
+    from bridge.schema import schema as config_schema
+
+    click.echo(msgspec.json.format(msgspec.json.encode(config_schema()), indent=2).decode())
+
+
+@main.command()
+@click.option("--once", is_flag=True, help="Exit when the three deliveries have ended: 0 if all ended as they should.")
+def demo(*, once: bool) -> None:
+    """Run the whole way on this machine: emulated Genesis and Slack, three signed deliveries, followed live."""
+    import uvloop
+
+    from bridge.demo import run
+
+    if not uvloop.run(run(once=once)):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("what", type=click.Choice(["genesis", "slack", "receiver"]))
+@click.option("--port", default=0, help="The port to listen on; 0: any free one.")
+@click.option("--secret", envvar="EMULATOR_SECRET", help="receiver: the callback secret to verify with (whsec_...).")
+def emulate(what: Literal["genesis", "slack", "receiver"], port: int, secret: str | None) -> None:
+    """Run one emulator on its own, to develop rules without an account."""
+    import uvloop
+
+    from bridge.demo import emulate as run
+
+    uvloop.run(run(what, port, secret))
+
+
+def _run(*, web: bool, work: bool, private: bool) -> None:
+    import uvloop
+
+    from bridge.process import Service, redis_for, serve_until_signal
+
+    settings = _settings()
+    _configure_logs(settings)
+    config = _config(settings)
+    with redis_for(settings, private=private) as redis_url:
+        service = Service(settings, config, redis_url, web=web, work=work)
+        uvloop.run(serve_until_signal(service))
+
+
+def _settings() -> "Settings":
+    from bridge.settings import Settings
+
+    return Settings.load(os.environ)
+
+
+def _config(settings: "Settings") -> "Config":
+    from bridge.config import load
+
+    return load(Path(settings.config), os.environ)
+
+
+def _configure_logs(settings: "Settings") -> None:
+    from bridge.log import configure
+
+    configure(settings.log or ("console" if sys.stderr.isatty() else "json"))

@@ -1,0 +1,153 @@
+"""Running it: web, worker or both on one event loop, from the first signal to the last step in hand."""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from bridge.app import build
+from bridge.config import Config
+from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
+from bridge.errors import BridgeError, StoreUnavailable
+from bridge.outbound import Outbound
+from bridge.pipeline import Bridge
+from bridge.settings import Settings
+from bridge.store import Store
+from bridge.worker import Supervisor
+
+_GRACE_SECONDS = 20
+"""How long a request in hand may take after the process was told to stop."""
+
+log = structlog.get_logger()
+
+
+class CannotListen(BridgeError):
+    """The address is taken or not ours; the message says which and what to change."""
+
+
+class Service:
+    """One process's work: `run` returns when `stop` was called and everything in hand is finished."""
+
+    def __init__(self, settings: Settings, config: Config, redis_url: str, *, web: bool, work: bool) -> None:
+        """Prepare; nothing connects or listens before `run`."""
+        self._settings = settings
+        self._socket = _listen(settings.host, settings.port) if web else None
+        self._bridge = Bridge(
+            config=config,
+            store=Store(redis_url),
+            outbound=Outbound(),
+            public_url=(settings.public_url or self.url).rstrip("/"),
+        )
+        self._server = self._web_server() if web else None
+        self._supervisor = Supervisor(self._bridge) if work else None
+        self._draining = False
+
+    @property
+    def url(self) -> str:
+        """Where the web half listens."""
+        port = self._settings.port if self._socket is None else self._socket.getsockname()[1]
+        return f"http://{self._settings.host}:{port}"
+
+    def stop(self) -> None:
+        """Take nothing more; finish what is in hand."""
+        self._draining = True
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        if self._server is not None:
+            self._server.should_exit = True
+
+    async def run(self) -> None:
+        """Work until `stop`."""
+        try:
+            await self._bridge.store.open()
+        except StoreUnavailable as error:
+            log.error("store.unavailable", reason=str(error), does="going on; not ready until it answers")  # noqa: TRY400 - the reason says it all
+        _settle_memory()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if self._server is not None:
+                    tasks.create_task(self._server.serve(sockets=[self._socket] if self._socket else None))
+                if self._supervisor is not None:
+                    tasks.create_task(self._supervisor.run())
+                log.info("process.started", web=self._server and self.url, worker=self._supervisor is not None)
+        finally:
+            await self._bridge.outbound.aclose()
+            await self._bridge.store.close()
+        log.info("process.stopped")
+
+    def _web_server(self) -> "_Server":
+        tokens = [token.reveal() for token in (*self._settings.read_tokens, *self._settings.api_tokens)]
+        return _Server(
+            uvicorn.Config(
+                build(self._bridge, tokens, lambda: self._draining),
+                http="httptools",
+                loop="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to us: the worker beside this server has to hear them too."""
+        yield
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048, family=_family(host))
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {host}:{port}: {error.strerror}; set BRIDGE_HOST or BRIDGE_PORT"
+        ) from None
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _settle_memory() -> None:
+    # What was made at start-up lives as long as the process: keep the collector from walking it again and again,
+    # which was most of the p99 of an accept (docs/decisions/0004-one-round-trip.md).
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 50)
+
+
+async def serve_until_signal(service: Service) -> None:
+    """Run a service until SIGTERM or Ctrl-C."""
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, service.stop)
+    try:
+        await service.run()
+    finally:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)
+
+
+@contextlib.contextmanager
+def redis_for(settings: Settings, *, private: bool) -> Iterator[str]:
+    """Yield the Redis URL; with `private`, that of an own server when none is configured. Raises NoServer."""
+    if settings.redis_url is not None:
+        yield settings.redis_url
+    elif private:
+        server = Embedded(Path(settings.data_dir))
+        server.start()
+        try:
+            yield server.url
+        finally:
+            server.stop()
+    else:
+        raise NoServer(f"BRIDGE_REDIS_URL is not set, and only `up` brings its own server. {HOW_TO_GET_ONE}")
