@@ -29,6 +29,13 @@ class Server:
         self.port = 0
         self.connections = 0
         self.requests: list[Received] = []
+        self.news = asyncio.Event()
+
+    async def received(self, count: int) -> None:
+        """Wait until so many requests have come."""
+        while len(self.requests) < count:
+            self.news.clear()
+            await self.news.wait()
 
     def url(self, path: str = "/", host: str = "127.0.0.1", scheme: str = "http") -> str:
         """Return a URL that leads here."""
@@ -105,5 +112,6 @@ async def _converse(
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         received = Received(method, target, headers, body, connection)
         server.requests.append(received)
+        server.news.set()
         await server.script(received, writer)
         await writer.drain()
