@@ -52,7 +52,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
         worded = None if configured is None else configured.refuse(refusal)
         return _respond(worded) if worded else problem(refusal.status, refusal.title, str(refusal))
     except (StoreUnavailable, TimeoutError) as error:
-        log.error("store.unavailable", source=source, reason=str(error) or "no answer in time")
+        log.warning("store.unavailable", source=source, reason=str(error) or "no answer in time")
         worded = None if configured is None else configured.unavailable()
         return _respond(worded) if worded else _unavailable()
     if isinstance(accepted, Reply):
@@ -126,7 +126,7 @@ def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 
 
 def _store_error(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[bytes]:
-    log.error("store.unavailable", reason=str(error))
+    log.warning("store.unavailable", reason=str(error))
     return problem(503, "Service Unavailable", "Redis does not answer", headers={"retry-after": "5"})
 
 

@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
 from bridge.errors import EvaluationError, ExpressionError, MissingName
-from bridge.functions import FILTERS, METHODS, TESTS, compile_pattern, to_text
+from bridge.functions import FILTERS, METHODS, TESTS, compile_pattern, to_json, to_text
 
 Verdict = Literal["true", "false", "missing", "error"]
 Path = tuple[str | int, ...]
@@ -220,6 +220,14 @@ def dotted(path: Path) -> str:
         plain = isinstance(step, str) and step.isidentifier()
         text += f".{step}" if plain else f"[{step!r}]"
     return text
+
+
+def shortened(value: Any, characters: int = 200) -> Any:
+    """Return a value as it is where it is short, else the beginning of its JSON, marked as cut."""
+    if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= characters):
+        return value
+    text = value if isinstance(value, str) else to_json(value)
+    return value if len(text) <= characters else f"{text[:characters]}..."
 
 
 def _values(paths: tuple[Path, ...], names: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ and ends with a commit; what happens if the process dies in between is the store
 """
 
 import uuid
+from typing import Any
 
 import msgspec
 import structlog
@@ -24,6 +25,7 @@ from bridge.contracts import (
 )
 from bridge.decision import decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, Permanent, Transient, UnknownSource
+from bridge.expressions import shortened
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
 from bridge.pacing import backoff, jittered, spoken
@@ -34,6 +36,7 @@ from bridge.records import (
     NotificationClaim,
     Step,
 )
+from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS, Store
 
 TRIGGER_SECONDS = 30.0
@@ -61,7 +64,7 @@ class Bridge(Struct, frozen=True):
     public_url: str
 
 
-# Accept (web)
+# In the web process: accept.
 
 
 async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | Acceptance:
@@ -86,7 +89,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         key=event.key,
         reason=decision.reason,
         config=bridge.config.hash,
-        rules=[msgspec.to_builtins(result) for result in decision.results],
+        rules=[_kept(result) for result in decision.results],
     )
     body = request.body if event.keep is None else event.keep
     stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
@@ -115,11 +118,21 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     )
 
 
+def _kept(result: RuleResult) -> dict[str, Any]:
+    """Return what a delivery keeps of a rule's result: all of it, but no second copy of half the body."""
+    conditions = [
+        structs.replace(condition, values={name: shortened(value) for name, value in condition.values.items()})
+        for condition in result.conditions
+    ]
+    kept: dict[str, Any] = msgspec.to_builtins(structs.replace(result, conditions=conditions))
+    return kept
+
+
 def _reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
     return ExecutionReference(execution_id, rule, status, f"{bridge.public_url}/api/executions/{execution_id}")
 
 
-# Start and poll (worker)
+# In a worker: start, then poll.
 
 
 async def step(bridge: Bridge, claim: Claim) -> Step:
@@ -247,7 +260,7 @@ def _age_seconds(claim: Claim) -> float:
     return max(0.0, (claim.clock.now_ms() - started_ms) / 1000)
 
 
-# Report (worker)
+# In a worker: report.
 
 
 def _notifications(config: Config, claim: Claim, found: Step) -> list[NewNotification]:

@@ -67,7 +67,7 @@ class Service:
         try:
             await self._bridge.store.open()
         except StoreUnavailable as error:
-            log.error("store.unavailable", reason=str(error), does="going on; not ready until it answers")  # noqa: TRY400 - the reason says it all
+            log.warning("store.unavailable", reason=str(error), does="going on; not ready until it answers")
         _settle_memory()
         try:
             async with asyncio.TaskGroup() as tasks:
