@@ -17,7 +17,7 @@ import bridge
 from bridge import contracts, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, UnknownSource
+from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge
 from bridge.pipeline import Bridge
 from bridge.problems import problem
 
@@ -36,9 +36,9 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
     """Take one delivery: verify, match, store, then answer."""
     parts: Bridge = state.bridge
     configured = parts.config.sources.get(source)
+    if configured is None:
+        return problem(404, "Not Found", f"no source is called {source!r}")
     try:
-        if configured is None:
-            raise UnknownSource(f"no source is called {source!r}")
         body = await _body(request, configured.max_body_bytes)
         delivery = contracts.Request(
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]},
@@ -47,18 +47,18 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
             now=time.time(),
         )
         async with asyncio.timeout(ACCEPT_SECONDS):
-            accepted = await pipeline.accept(parts, source, delivery)
+            taken = await pipeline.accept(parts, source, delivery)
     except Refusal as refusal:
-        worded = None if configured is None else configured.refuse(refusal)
-        return _respond(worded) if worded else problem(refusal.status, refusal.title, str(refusal))
+        reply = configured.refuse(refusal)
+        return _respond(reply) if reply else problem(refusal.status, refusal.title, str(refusal))
     except (StoreUnavailable, TimeoutError) as error:
         log.warning("store.unavailable", source=source, reason=str(error) or "no answer in time")
-        worded = None if configured is None else configured.unavailable()
-        return _respond(worded) if worded else _unavailable()
-    if isinstance(accepted, Reply):
-        return _respond(accepted)
-    worded = None if configured is None else configured.answer(accepted)
-    return _respond(worded) if worded else _answer(accepted)
+        reply = configured.unavailable()
+        return _respond(reply) if reply else _unavailable()
+    if isinstance(taken, Reply):
+        return _respond(taken)
+    reply = configured.answer(taken)
+    return _respond(reply) if reply else _answer(taken)
 
 
 async def _body(request: Request[Any, Any, State], limit: int) -> bytes:

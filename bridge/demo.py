@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from bridge import log
+from bridge import __version__, log
 from bridge.config import Config, load
 from bridge.decision import derived_id
 from bridge.demo_view import View
@@ -27,7 +27,7 @@ from bridge.emulators import github
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver, relay
-from bridge.emulators.serving import Server
+from bridge.emulators.serving import App, Server
 from bridge.emulators.slack import Slack
 from bridge.errors import BridgeError
 from bridge.model import Execution, Status
@@ -110,7 +110,7 @@ async def _run(directory: Path, console: Console, *, once: bool) -> bool:
         settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_READ_TOKENS": token})
         service = Service(settings, _config(directory, world), server.url, web=True, work=True)
         running = asyncio.create_task(service.run())
-        outbound = Outbound()
+        outbound = Outbound(user_agent=f"genesis-bridge-demo/{__version__}")
         stack.push_async_callback(outbound.aclose)
         try:
             client = Client(outbound, service.url, token)
@@ -247,7 +247,7 @@ def _went_well(execution: Execution) -> bool:
 
 async def emulate(what: str, port: int, secret: str | None) -> None:
     """Serve one emulator until Ctrl-C; its journal is at /_emulator/journal."""
-    emulators = {
+    emulators: dict[str, App] = {
         "genesis": Genesis(any_template=True),
         "slack": Slack(),
         "receiver": Receiver([secret] if secret else []),

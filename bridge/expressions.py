@@ -351,9 +351,10 @@ def _path(node: nodes.Node) -> Path | None:
     if isinstance(node, nodes.Getattr):
         step: str | int = node.attr
     elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        step = node.arg.value
-        if not isinstance(step, (str, int)) or isinstance(step, bool):
+        constant: Any = node.arg.value
+        if not isinstance(constant, (str, int)) or isinstance(constant, bool):
             return None
+        step = constant
     else:
         return None
     above = _path(node.node)

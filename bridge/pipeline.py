@@ -24,7 +24,7 @@ from bridge.contracts import (
     Skipped,
 )
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, AttemptError, Permanent, Transient, UnknownSource
+from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
@@ -73,10 +73,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
     StoreUnavailable (nothing is known to be stored).
     """
-    source = bridge.config.sources.get(source_name)
-    if source is None:
-        raise UnknownSource(f"no source is called {source_name!r}")
-    read = source.read(request)
+    read = bridge.config.sources[source_name].read(request)
     if isinstance(read, Reply):
         return read
     event = structs.replace(read, source=source_name)

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from bridge import __version__
 from bridge.app import build
 from bridge.config import Config
 from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
@@ -41,7 +42,7 @@ class Service:
         self._bridge = Bridge(
             config=config,
             store=Store(redis_url),
-            outbound=Outbound(),
+            outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
         )
         self._server = self._web_server() if web else None

@@ -124,16 +124,7 @@ class Tracker:
         if found.execution.remote_id != claim.execution.remote_id:
             # A second trace of the one thing that cannot be asked for again.
             log.info("execution.started", execution=id_, remote=found.execution.remote_id)
-        failures = 0
-        while True:
-            try:
-                landed = await self._store.commit(claim, found)
-                break
-            except StoreUnavailable as error:
-                log.warning("execution.commit_waits", execution=id_, status=status, reason=str(error))
-                await asyncio.sleep(_pause(failures))
-                failures += 1
-        if not landed and failures == 0:
+        if not await self._insist(claim, found):
             log.warning("execution.claim_lost", execution=id_, status=status)
         if status != claim.execution.status:
             log.info(
@@ -141,6 +132,18 @@ class Tracker:
             )
         if found.notifications:
             await self._ring([notification.id for notification in found.notifications])
+
+    async def _insist(self, claim: Claim, found: Step) -> bool:
+        """Commit until the store answers; returns False when the claim had become somebody else's."""
+        failures = 0
+        while True:
+            try:
+                # After a failure the first try may have landed, and the second is then refused: no loss.
+                return await self._store.commit(claim, found) or failures > 0
+            except StoreUnavailable as error:
+                log.warning("execution.commit_waits", execution=claim.execution.id, reason=str(error))
+                await asyncio.sleep(_pause(failures))
+                failures += 1
 
 
 def _pause(failures: int) -> float:

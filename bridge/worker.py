@@ -10,13 +10,15 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
 from arq import cron
 from arq.connections import ArqRedis
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
@@ -84,11 +86,11 @@ class Supervisor:
 
     def _new_worker(self) -> Worker:
         return Worker(
-            functions=[func(self._report, name="report", timeout=JOB_SECONDS, max_tries=1, keep_result=0)],
-            cron_jobs=[cron(self._sweep, name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0)],
+            functions=[func(_job(self._report), name="report", timeout=JOB_SECONDS, max_tries=1, keep_result=0)],
+            cron_jobs=[cron(_job(self._sweep), name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0)],
             redis_pool=self._connect(),
             queue_name=QUEUE,
-            on_startup=self._start,
+            on_startup=_job(self._start),
             handle_signals=False,
             job_completion_wait=JOB_SECONDS + 5,
             job_timeout=JOB_SECONDS,
@@ -141,6 +143,11 @@ class Supervisor:
                 await self._redis.enqueue_job("report", notification_id, _defer_by=after_seconds or None)
             except (RedisError, OSError) as error:
                 log.warning("notification.waits", notification=notification_id, reason=f"{type(error).__name__}")
+
+
+def _job(function: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
+    """Say what arq's types cannot: that a bound method with named arguments is what it calls, too."""
+    return cast("WorkerCoroutine", function)
 
 
 async def _finish(worker: Worker) -> None:
