@@ -26,7 +26,7 @@ from bridge.contracts import (
 from bridge.decision import decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
 from bridge.expressions import shortened
-from bridge.model import Execution, Status
+from bridge.model import Change, Execution, Status
 from bridge.outbound import Outbound
 from bridge.pacing import backoff, jittered, spoken
 from bridge.records import (
@@ -264,8 +264,13 @@ def _notifications(config: Config, claim: Claim, found: Step) -> list[NewNotific
     status = found.execution.status
     if status == claim.execution.status:
         return []
-    ended = None if found.again_seconds is not None else rfc3339(claim.clock.now_ms())
-    told = structs.replace(found.execution, final=status.final, finished_at=ended)
+    now = rfc3339(claim.clock.now_ms())
+    told = structs.replace(
+        found.execution,
+        final=status.final,
+        finished_at=None if found.again_seconds is not None else now,
+        history=[*claim.execution.history, Change(now, status, found.note or None)],
+    )
     new = []
     for recipient in claim.record.notify:
         notifier = config.notifiers.get(recipient.notifier)
