@@ -39,7 +39,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
     if configured is None:
         return problem(404, "Not Found", f"no source is called {source!r}")
     try:
-        body = await _body(request, configured.max_body_bytes)
+        body = await _body(request, configured.max_body_bytes, state.body_seconds)
         delivery = contracts.Request(
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]},
             query=dict(request.query_params.multi_items()),
@@ -61,7 +61,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
     return _respond(reply) if reply else _answer(taken)
 
 
-async def _body(request: Request[Any, Any, State], limit: int) -> bytes:
+async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -> bytes:
     """Read the whole body, counting while reading; raises TooLarge and BodyTimeout."""
     too_large = TooLarge(f"the body is larger than the {limit:,} bytes this source takes")
     declared = request.headers.get("content-length", "")
@@ -69,14 +69,14 @@ async def _body(request: Request[Any, Any, State], limit: int) -> bytes:
         raise too_large
     chunks, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise too_large
                 chunks.append(chunk)
     except TimeoutError:
-        raise BodyTimeout(f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        raise BodyTimeout(f"the body did not arrive within {seconds:g} s") from None
     return b"".join(chunks)
 
 
@@ -130,11 +130,16 @@ def _store_error(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response
     return problem(503, "Service Unavailable", "Redis does not answer", headers={"retry-after": "5"})
 
 
-def build(parts: Bridge, read_tokens: list[bytes], draining: Callable[[], bool] = lambda: False) -> Litestar:
+def build(
+    parts: Bridge,
+    read_tokens: list[bytes],
+    draining: Callable[[], bool] = lambda: False,
+    body_seconds: float = BODY_SECONDS,
+) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
         route_handlers=[receive, livez, readyz, ROUTER],
-        state=State({"bridge": parts, "read_tokens": read_tokens, "draining": draining}),
+        state=State({"bridge": parts, "read_tokens": read_tokens, "draining": draining, "body_seconds": body_seconds}),
         exception_handlers={HTTPException: _http_error, StoreUnavailable: _store_error, Exception: _defect},
         openapi_config=OpenAPIConfig(title="genesis-bridge", version=bridge.__version__, path="/schema"),
         logging_config=None,

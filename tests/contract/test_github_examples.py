@@ -1,7 +1,7 @@
 """Every payload GitHub publishes, through the github source.
 
 The 329 payloads of the npm package @octokit/webhooks-examples 7.6.1 are not in this repository: unpack it and name its
-folder in BRIDGE_TEST_GITHUB_EXAMPLES. Right is, for each payload, signed and sent both as JSON and as a form:
+folder in GITHUB_EXAMPLES_DIR. Right is, for each payload, signed and sent both as JSON and as a form:
 
 - it is read without an error, and its body is the payload;
 - the event's name is the one GitHub files it under, its action the payload's own `action` (none where it has none);
@@ -27,7 +27,7 @@ from bridge.sources.github import GitHub
 SECRET = "It's a Secret to Everybody"
 SOURCE = GitHub(secrets=[Secret("env: GITHUB", SECRET.encode())])
 TEXTS = {name: Text("${{ %s }}" % name) for name in GitHub.facts}  # noqa: UP031 - an f-string would need six braces
-VARIABLE = "BRIDGE_TEST_GITHUB_EXAMPLES"
+VARIABLE = "GITHUB_EXAMPLES_DIR"
 
 
 @pytest.fixture(scope="module")

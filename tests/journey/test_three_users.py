@@ -44,7 +44,7 @@ async def test_a_github_webhook_runs_a_workflow_and_tells_ci_and_slack(world: Wo
     assert told["data"]["history"][-1]["status"] == "completed"
     assert SECRETS["GENESIS_KEY"] not in callback.body.decode()
     assert {message.channel for message in world.slack.messages} == {"C0123ABCD"}
-    assert len(world.slack.messages) == 2
+    assert "completed" in world.slack.messages[-1].text.lower()
 
 
 async def test_github_deliveries_may_be_forms_and_signed_with_the_old_secret(world: World) -> None:
@@ -119,8 +119,7 @@ async def test_a_slash_command_runs_a_workflow_and_is_answered_where_it_came_fro
     assert "slash-e2e" in answer.json()["text"]
     [trigger] = await when(lambda: world.genesis.triggers)
     assert trigger.variables == {"target_url": "https://shop.example.com", "branch": "main", "browser": "firefox"}
-    posts = await when(lambda: len(world.slack.messages) == 2 and world.slack.messages)
-    assert "completed" in posts[-1].text.lower()
+    await when(lambda: world.slack.messages and "completed" in world.slack.messages[-1].text.lower())
 
 
 async def test_a_wrong_use_is_answered_with_what_is_wrong(world: World) -> None:
