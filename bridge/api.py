@@ -19,7 +19,7 @@ _HOW = "set BRIDGE_READ_TOKENS (or BRIDGE_API_TOKENS) and send one of them as `A
 def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Let a request through that carries a read or an operate token; raises NotAuthorizedException."""
     tokens: list[bytes] = connection.app.state.read_tokens
-    scheme, _, presented = connection.headers.get("authorization", "").partition(" ")
+    scheme, presented = [*connection.headers.get("authorization", "").split(" ", 1), ""][:2]
     given = presented.strip().encode("latin-1", errors="replace")
     # Every token is compared, so that the time taken tells nothing.
     matches = [hmac.compare_digest(token, given) for token in tokens]
@@ -27,7 +27,7 @@ def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
         raise NotAuthorizedException(detail=f"this needs a token: {_HOW}", headers={"www-authenticate": "Bearer"})
 
 
-@get("/executions/{execution_id:str}", responses={})
+@get("/executions/{execution_id:str}")
 async def execution(execution_id: FromPath[str], state: State) -> Execution | Response[bytes]:
     """Return one execution in full."""
     found: Execution | None = await state.bridge.store.execution(execution_id)

@@ -17,7 +17,7 @@ import bridge
 from bridge import contracts, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, UnknownSource
+from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge
 from bridge.pipeline import Bridge
 from bridge.problems import problem
 
@@ -36,10 +36,10 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
     """Take one delivery: verify, match, store, then answer."""
     parts: Bridge = state.bridge
     configured = parts.config.sources.get(source)
+    if configured is None:
+        return problem(404, "Not Found", f"no source is called {source!r}")
     try:
-        if configured is None:
-            raise UnknownSource(f"no source is called {source!r}")
-        body = await _body(request, configured.max_body_bytes)
+        body = await _body(request, configured.max_body_bytes, state.body_seconds)
         delivery = contracts.Request(
             headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]},
             query=dict(request.query_params.multi_items()),
@@ -47,21 +47,21 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
             now=time.time(),
         )
         async with asyncio.timeout(ACCEPT_SECONDS):
-            accepted = await pipeline.accept(parts, source, delivery)
+            taken = await pipeline.accept(parts, source, delivery)
     except Refusal as refusal:
-        worded = None if configured is None else configured.refuse(refusal)
-        return _respond(worded) if worded else problem(refusal.status, refusal.title, str(refusal))
+        reply = configured.refuse(refusal)
+        return _respond(reply) if reply else problem(refusal.status, refusal.title, str(refusal))
     except (StoreUnavailable, TimeoutError) as error:
-        log.error("store.unavailable", source=source, reason=str(error) or "no answer in time")
-        worded = None if configured is None else configured.unavailable()
-        return _respond(worded) if worded else _unavailable()
-    if isinstance(accepted, Reply):
-        return _respond(accepted)
-    worded = None if configured is None else configured.answer(accepted)
-    return _respond(worded) if worded else _answer(accepted)
+        log.warning("store.unavailable", source=source, reason=str(error) or "no answer in time")
+        reply = configured.unavailable()
+        return _respond(reply) if reply else _unavailable()
+    if isinstance(taken, Reply):
+        return _respond(taken)
+    reply = configured.answer(taken)
+    return _respond(reply) if reply else _answer(taken)
 
 
-async def _body(request: Request[Any, Any, State], limit: int) -> bytes:
+async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -> bytes:
     """Read the whole body, counting while reading; raises TooLarge and BodyTimeout."""
     too_large = TooLarge(f"the body is larger than the {limit:,} bytes this source takes")
     declared = request.headers.get("content-length", "")
@@ -69,14 +69,14 @@ async def _body(request: Request[Any, Any, State], limit: int) -> bytes:
         raise too_large
     chunks, size = [], 0
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise too_large
                 chunks.append(chunk)
     except TimeoutError:
-        raise BodyTimeout(f"the body did not arrive within {BODY_SECONDS:g} s") from None
+        raise BodyTimeout(f"the body did not arrive within {seconds:g} s") from None
     return b"".join(chunks)
 
 
@@ -126,15 +126,20 @@ def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
 
 
 def _store_error(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[bytes]:
-    log.error("store.unavailable", reason=str(error))
+    log.warning("store.unavailable", reason=str(error))
     return problem(503, "Service Unavailable", "Redis does not answer", headers={"retry-after": "5"})
 
 
-def build(parts: Bridge, read_tokens: list[bytes], draining: Callable[[], bool] = lambda: False) -> Litestar:
+def build(
+    parts: Bridge,
+    read_tokens: list[bytes],
+    draining: Callable[[], bool] = lambda: False,
+    body_seconds: float = BODY_SECONDS,
+) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
         route_handlers=[receive, livez, readyz, ROUTER],
-        state=State({"bridge": parts, "read_tokens": read_tokens, "draining": draining}),
+        state=State({"bridge": parts, "read_tokens": read_tokens, "draining": draining, "body_seconds": body_seconds}),
         exception_handlers={HTTPException: _http_error, StoreUnavailable: _store_error, Exception: _defect},
         openapi_config=OpenAPIConfig(title="genesis-bridge", version=bridge.__version__, path="/schema"),
         logging_config=None,

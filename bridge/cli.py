@@ -68,13 +68,13 @@ def check(file: Path | None, *, no_secrets: bool) -> None:
     path = file or Path(_settings().config)
     config = load(path, None if no_secrets else os.environ)
     counts = {
-        "source": config.sources,
-        "engine": config.engines,
-        "template": config.ruleset.templates,
-        "notifier": config.notifiers,
-        "rule": config.ruleset.rules,
+        "source": len(config.sources),
+        "engine": len(config.engines),
+        "template": len(config.ruleset.templates),
+        "notifier": len(config.notifiers),
+        "rule": len(config.ruleset.rules),
     }
-    told = ", ".join(f"{len(found)} {what}{'' if len(found) == 1 else 's'}" for what, found in counts.items())
+    told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
     click.echo(f"{path}: {click.style('ok', fg='green')}: {told}")
 
 

@@ -15,7 +15,7 @@ from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event
 from bridge.records import Recipient, Record
-from bridge.rules import RuleResult, evaluate, help_text
+from bridge.rules import Rule, RuleResult, evaluate, help_text
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -37,7 +37,9 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
         result = evaluate(rule, config.ruleset.templates[rule.template], event)
         if result.verdict == "match":
             try:
-                executions[derived_id("x", delivery_id, rule.name)] = _record(config, event, result, delivery_id)
+                executions[derived_id("x", delivery_id, rule.name)] = _record(
+                    config, event, delivery_id, rule, result.variables
+                )
             except EvaluationError as error:
                 result = structs.replace(result, verdict="error", reason=str(error))
         results.append(result)
@@ -62,8 +64,7 @@ def _hint(config: Config, event: Event, results: list[RuleResult]) -> str | None
     return None
 
 
-def _record(config: Config, event: Event, result: RuleResult, delivery_id: str) -> Record:
-    rule = config.ruleset.rules[result.rule]
+def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:
     template = config.ruleset.templates[rule.template]
     return Record(
         delivery_id=delivery_id,
@@ -72,7 +73,7 @@ def _record(config: Config, event: Event, result: RuleResult, delivery_id: str) 
         engine=template.engine,
         template=rule.template,
         template_id=template.id,
-        variables=result.variables,
+        variables=variables,
         deadline_seconds=template.deadline.total_seconds(),
         on_unknown=rule.on_unknown,
         notify=[_recipient(config, name, event.names()) for name in rule.notify],

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import io
 import secrets
 import signal
 import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from importlib import resources
 from pathlib import Path
@@ -17,17 +18,17 @@ import msgspec
 from msgspec import Struct
 from rich.console import Console
 
-from bridge import log
+from bridge import __version__, log
 from bridge.config import Config, load
 from bridge.decision import derived_id
 from bridge.demo_view import View
+from bridge.embedded import Embedded
 from bridge.emulators import github
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver, relay
-from bridge.emulators.serving import Server
+from bridge.emulators.serving import App, Server
 from bridge.emulators.slack import Slack
-from bridge.embedded import Embedded
 from bridge.errors import BridgeError
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
@@ -78,17 +79,22 @@ async def run(*, once: bool, console: Console | None = None) -> bool:
     With `once` it returns as soon as they have ended, else it goes on serving until Ctrl-C.
     """
     shown = console or Console()
-    with tempfile.TemporaryDirectory(prefix="genesis-bridge-demo-") as directory:
-        with (Path(directory) / "demo.log").open("w+") as lines:
-            log.configure("json", lines)
-            try:
-                well = await _run(Path(directory), shown, once=once)
-            finally:
-                log.configure("json", sys.stderr)
-            if not well:
-                lines.seek(0)
-                shown.print(lines.read()[-8000:], markup=False, highlight=False)
-            return well
+    with tempfile.TemporaryDirectory(prefix="genesis-bridge-demo-") as directory, _logs_to_memory() as lines:
+        well = await _run(Path(directory), shown, once=once)
+        if not well:
+            shown.print(lines.getvalue()[-8000:], markup=False, highlight=False)
+        return well
+
+
+@contextlib.contextmanager
+def _logs_to_memory() -> Iterator[io.StringIO]:
+    """Keep log lines out of the picture; they are shown when something went wrong."""
+    lines = io.StringIO()
+    log.configure("json", lines)
+    try:
+        yield lines
+    finally:
+        log.configure("json", sys.stderr)
 
 
 async def _run(directory: Path, console: Console, *, once: bool) -> bool:
@@ -104,7 +110,7 @@ async def _run(directory: Path, console: Console, *, once: bool) -> bool:
         settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_READ_TOKENS": token})
         service = Service(settings, _config(directory, world), server.url, web=True, work=True)
         running = asyncio.create_task(service.run())
-        outbound = Outbound()
+        outbound = Outbound(user_agent=f"genesis-bridge-demo/{__version__}")
         stack.push_async_callback(outbound.aclose)
         try:
             client = Client(outbound, service.url, token)
@@ -241,7 +247,11 @@ def _went_well(execution: Execution) -> bool:
 
 async def emulate(what: str, port: int, secret: str | None) -> None:
     """Serve one emulator until Ctrl-C; its journal is at /_emulator/journal."""
-    emulators = {"genesis": Genesis(any_template=True), "slack": Slack(), "receiver": Receiver([secret] if secret else [])}
+    emulators: dict[str, App] = {
+        "genesis": Genesis(any_template=True),
+        "slack": Slack(),
+        "receiver": Receiver([secret] if secret else []),
+    }
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)

@@ -13,7 +13,7 @@ from rich.text import Text
 from bridge.model import Execution, Status
 
 _COLOURS = {Status.COMPLETED: "green", Status.RUNNING: "cyan", Status.PENDING: "cyan", Status.REVIEW_PENDING: "yellow"}
-_MARKS = {"delivered": "[green]✓[/]", "dead": "[red]✗[/]", "superseded": "[dim]–[/]"}
+_MARKS = {"delivered": "[green]✓[/]", "dead": "[red]✗[/]", "superseded": "[dim]-[/]"}
 
 
 class View:
@@ -118,4 +118,5 @@ def _told(execution: Execution) -> list[str]:
 def _took(execution: Execution) -> str:
     if execution.finished_at is None:
         return "-"
-    return f"{(datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.created_at)).total_seconds():.1f} s"
+    took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.created_at)
+    return f"{took.total_seconds():.1f} s"

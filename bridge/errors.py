@@ -88,13 +88,6 @@ class BadSignature(Refusal):
         super().__init__("the request is not signed as this source expects, or its timestamp is too old")
 
 
-class UnknownSource(Refusal):
-    """No source of this name is configured."""
-
-    status = 404
-    title = "Not Found"
-
-
 class BodyTimeout(Refusal):
     """The whole body did not arrive within the time a sender gets."""
 

@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
 from bridge.errors import EvaluationError, ExpressionError, MissingName
-from bridge.functions import FILTERS, METHODS, TESTS, compile_pattern, to_text
+from bridge.functions import FILTERS, METHODS, TESTS, compile_pattern, to_json, to_text
 
 Verdict = Literal["true", "false", "missing", "error"]
 Path = tuple[str | int, ...]
@@ -222,6 +222,14 @@ def dotted(path: Path) -> str:
     return text
 
 
+def shortened(value: Any, characters: int = 200) -> Any:
+    """Return a value as it is where it is short, else the beginning of its JSON, marked as cut."""
+    if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= characters):
+        return value
+    text = value if isinstance(value, str) else to_json(value)
+    return value if len(text) <= characters else f"{text[:characters]}..."
+
+
 def _values(paths: tuple[Path, ...], names: Mapping[str, Any]) -> dict[str, Any]:
     found = ((dotted(path), look_up(path, names)) for path in paths)
     return {name: value for name, value in found if value is not MISSING}
@@ -343,9 +351,10 @@ def _path(node: nodes.Node) -> Path | None:
     if isinstance(node, nodes.Getattr):
         step: str | int = node.attr
     elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
-        step = node.arg.value
-        if not isinstance(step, (str, int)) or isinstance(step, bool):
+        constant: Any = node.arg.value
+        if not isinstance(constant, (str, int)) or isinstance(constant, bool):
             return None
+        step = constant
     else:
         return None
     above = _path(node.node)

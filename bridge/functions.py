@@ -157,8 +157,13 @@ _TAKEN_TESTS = (
     "lt ne none number odd sequence string true undefined upper == != > >= < <="
 )
 
+
+def _taken(everything: Mapping[str, Any], names: str) -> dict[str, Callable[..., Any]]:
+    return {name: everything[name] for name in names.split()}
+
+
 FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: JINJA_FILTERS[name] for name in _TAKEN_FILTERS.split()},
+    **_taken(JINJA_FILTERS, _TAKEN_FILTERS),
     "flatten": _flatten,
     "join": _join,
     "json": to_json,
@@ -169,7 +174,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "urlencode": _urlencode,
 }
 TESTS: dict[str, Callable[..., Any]] = {
-    **{name: JINJA_TESTS[name] for name in _TAKEN_TESTS.split()},
+    **_taken(JINJA_TESTS, _TAKEN_TESTS),
     "like": _like,
     "mapping": _is_mapping,
     "matching": _matching,

@@ -5,6 +5,7 @@ and ends with a commit; what happens if the process dies in between is the store
 """
 
 import uuid
+from typing import Any
 
 import msgspec
 import structlog
@@ -23,8 +24,9 @@ from bridge.contracts import (
     Skipped,
 )
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, AttemptError, Permanent, Transient, UnknownSource
-from bridge.model import Execution, Status
+from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.expressions import shortened
+from bridge.model import Change, Execution, Status
 from bridge.outbound import Outbound
 from bridge.pacing import backoff, jittered, spoken
 from bridge.records import (
@@ -34,6 +36,7 @@ from bridge.records import (
     NotificationClaim,
     Step,
 )
+from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS, Store
 
 TRIGGER_SECONDS = 30.0
@@ -61,7 +64,7 @@ class Bridge(Struct, frozen=True):
     public_url: str
 
 
-# Accept (web)
+# In the web process: accept.
 
 
 async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | Acceptance:
@@ -70,10 +73,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
     StoreUnavailable (nothing is known to be stored).
     """
-    source = bridge.config.sources.get(source_name)
-    if source is None:
-        raise UnknownSource(f"no source is called {source_name!r}")
-    read = source.read(request)
+    read = bridge.config.sources[source_name].read(request)
     if isinstance(read, Reply):
         return read
     event = structs.replace(read, source=source_name)
@@ -86,7 +86,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         key=event.key,
         reason=decision.reason,
         config=bridge.config.hash,
-        rules=[msgspec.to_builtins(result) for result in decision.results],
+        rules=[_kept(result) for result in decision.results],
     )
     body = request.body if event.keep is None else event.keep
     stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
@@ -115,11 +115,21 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     )
 
 
+def _kept(result: RuleResult) -> dict[str, Any]:
+    """Return what a delivery keeps of a rule's result: all of it, but no second copy of half the body."""
+    conditions = [
+        structs.replace(condition, values={name: shortened(value) for name, value in condition.values.items()})
+        for condition in result.conditions
+    ]
+    kept: dict[str, Any] = msgspec.to_builtins(structs.replace(result, conditions=conditions))
+    return kept
+
+
 def _reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
     return ExecutionReference(execution_id, rule, status, f"{bridge.public_url}/api/executions/{execution_id}")
 
 
-# Start and poll (worker)
+# In a worker: start, then poll.
 
 
 async def step(bridge: Bridge, claim: Claim) -> Step:
@@ -247,15 +257,20 @@ def _age_seconds(claim: Claim) -> float:
     return max(0.0, (claim.clock.now_ms() - started_ms) / 1000)
 
 
-# Report (worker)
+# In a worker: report.
 
 
 def _notifications(config: Config, claim: Claim, found: Step) -> list[NewNotification]:
     status = found.execution.status
     if status == claim.execution.status:
         return []
-    ended = None if found.again_seconds is not None else rfc3339(claim.clock.now_ms())
-    told = structs.replace(found.execution, final=status.final, finished_at=ended)
+    now = rfc3339(claim.clock.now_ms())
+    told = structs.replace(
+        found.execution,
+        final=status.final,
+        finished_at=None if found.again_seconds is not None else now,
+        history=[*claim.execution.history, Change(now, status, found.note or None)],
+    )
     new = []
     for recipient in claim.record.notify:
         notifier = config.notifiers.get(recipient.notifier)

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from bridge import __version__
 from bridge.app import build
 from bridge.config import Config
 from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
@@ -41,7 +42,7 @@ class Service:
         self._bridge = Bridge(
             config=config,
             store=Store(redis_url),
-            outbound=Outbound(),
+            outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
         )
         self._server = self._web_server() if web else None
@@ -67,7 +68,7 @@ class Service:
         try:
             await self._bridge.store.open()
         except StoreUnavailable as error:
-            log.error("store.unavailable", reason=str(error), does="going on; not ready until it answers")  # noqa: TRY400 - the reason says it all
+            log.warning("store.unavailable", reason=str(error), does="going on; not ready until it answers")
         _settle_memory()
         try:
             async with asyncio.TaskGroup() as tasks:

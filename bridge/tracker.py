@@ -14,6 +14,7 @@ from bridge.errors import StoreUnavailable
 from bridge.pacing import jittered
 from bridge.records import Claim, Step
 from bridge.store import Store
+from bridge.tasks import end
 
 MOST_IN_FLIGHT = 400
 """Steps at once; more due ones wait for the next free place."""
@@ -42,12 +43,14 @@ class Tracker:
         self._wake = asyncio.Event()
         self._draining = False
         self._steps: set[asyncio.Task[None]] = set()
-        self._loops: list[asyncio.Task[None]] = []
+        self._claiming: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """Begin to claim; starting twice is harmless."""
-        if not self._loops:
-            self._loops = [asyncio.create_task(self._claim_for_ever()), asyncio.create_task(self._listen_for_ever())]
+        if self._claiming is None:
+            self._claiming = asyncio.create_task(self._claim_for_ever())
+            self._listening = asyncio.create_task(self._listen_for_ever())
 
     def stop(self) -> None:
         """Claim no more."""
@@ -57,7 +60,10 @@ class Tracker:
     async def drain(self) -> None:
         """Stop claiming, finish the steps in hand, then return."""
         self.stop()
-        await asyncio.gather(*self._loops)
+        if self._listening is not None:
+            await end(self._listening)
+        if self._claiming is not None:
+            await self._claiming
         while self._steps:
             await asyncio.wait(self._steps)
 
@@ -124,16 +130,7 @@ class Tracker:
         if found.execution.remote_id != claim.execution.remote_id:
             # A second trace of the one thing that cannot be asked for again.
             log.info("execution.started", execution=id_, remote=found.execution.remote_id)
-        failures = 0
-        while True:
-            try:
-                landed = await self._store.commit(claim, found)
-                break
-            except StoreUnavailable as error:
-                log.warning("execution.commit_waits", execution=id_, status=status, reason=str(error))
-                await asyncio.sleep(_pause(failures))
-                failures += 1
-        if not landed and failures == 0:
+        if not await self._insist(claim, found):
             log.warning("execution.claim_lost", execution=id_, status=status)
         if status != claim.execution.status:
             log.info(
@@ -141,6 +138,18 @@ class Tracker:
             )
         if found.notifications:
             await self._ring([notification.id for notification in found.notifications])
+
+    async def _insist(self, claim: Claim, found: Step) -> bool:
+        """Commit until the store answers; returns False when the claim had become somebody else's."""
+        failures = 0
+        while True:
+            try:
+                # After a failure the first try may have landed, and the second is then refused: no loss.
+                return await self._store.commit(claim, found) or failures > 0
+            except StoreUnavailable as error:
+                log.warning("execution.commit_waits", execution=claim.execution.id, reason=str(error))
+                await asyncio.sleep(_pause(failures))
+                failures += 1
 
 
 def _pause(failures: int) -> float:

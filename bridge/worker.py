@@ -7,16 +7,18 @@ when the arq worker does.
 """
 
 import asyncio
+import contextlib
 import os
-import signal
 import socket
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import structlog
 from arq import cron
 from arq.connections import ArqRedis
+from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
@@ -24,6 +26,7 @@ from bridge import pipeline
 from bridge.errors import StoreUnavailable
 from bridge.pipeline import Bridge
 from bridge.store import pool
+from bridge.tasks import end
 from bridge.tracker import Tracker
 
 QUEUE = "gb:arq"
@@ -33,6 +36,8 @@ JOB_SECONDS = 30
 _RING_BATCH = 500
 _RING_SOON_SECONDS = 60
 """A retry nearer than this is enqueued at once; a later one is left to the sweep."""
+_RECOVERED_SECONDS = 10
+"""A worker that ran this long had got over what took the last one down."""
 _PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0)
 
 log = structlog.get_logger()
@@ -45,7 +50,6 @@ class Supervisor:
         """Take everything the steps need; nothing runs before `run`."""
         self._bridge = bridge
         self._stopping = asyncio.Event()
-        self._worker: Worker | None = None
         self._redis = self._connect()
         self._tracker = Tracker(bridge.store, partial(pipeline.step, bridge), self._ring)
 
@@ -53,44 +57,47 @@ class Supervisor:
         """Take no more work; `run` returns when what is in hand is finished."""
         self._stopping.set()
         self._tracker.stop()
-        if self._worker is not None:
-            self._worker.handle_sig_wait_for_completion(signal.SIGTERM)
 
     async def run(self) -> None:
         """Work until `stop`, starting the arq worker again whenever Redis takes it down."""
         failures = 0
         while not self._stopping.is_set():
-            self._worker = self._new_worker()
             began = asyncio.get_running_loop().time()
-            try:
-                await self._worker.async_run()
-            except asyncio.CancelledError:
-                if not self._stopping.is_set():
-                    raise  # somebody cancelled us; arq ends a drain with a CancelledError of its own
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("worker.restarts", reason=f"{type(error).__name__}: {error}")
-            await _finish(self._worker)
+            await self._run_once(self._new_worker())
             lasted = asyncio.get_running_loop().time() - began
-            failures = 0 if lasted > 10 else failures + 1  # noqa: PLR2004 - seconds; it had recovered
-            await self._pause(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
+            failures = 0 if lasted > _RECOVERED_SECONDS else failures + 1
+            await self._stop_comes_within(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
         await self._tracker.drain()
         await self._redis.aclose(close_connection_pool=True)
 
-    async def _pause(self, seconds: float) -> None:
-        try:
+    async def _run_once(self, worker: Worker) -> None:
+        """Run one arq worker until it fails or `stop` is called; its jobs in hand are finished first."""
+        main = asyncio.create_task(worker.main())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not main.done():
+            worker.allow_pick_jobs = False
+            jobs = list(worker.tasks.values())
+            if jobs:
+                await asyncio.wait(jobs, timeout=JOB_SECONDS)
+        for task in (stopping, *worker.tasks.values(), main):
+            await end(task)
+        if not main.cancelled() and (error := main.exception()) is not None:
+            log.warning("worker.restarts", reason=f"{type(error).__name__}: {error}")
+        await _close(worker)
+
+    async def _stop_comes_within(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
 
     def _new_worker(self) -> Worker:
         return Worker(
-            functions=[func(self._report, name="report", timeout=JOB_SECONDS, max_tries=1, keep_result=0)],
-            cron_jobs=[cron(self._sweep, name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0)],
+            functions=[func(_job(self._report), name="report", timeout=JOB_SECONDS, max_tries=1, keep_result=0)],
+            cron_jobs=[cron(_job(self._sweep), name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0)],
             redis_pool=self._connect(),
             queue_name=QUEUE,
-            on_startup=self._start,
+            on_startup=_job(self._start),
             handle_signals=False,
-            job_completion_wait=JOB_SECONDS + 5,
             job_timeout=JOB_SECONDS,
             max_jobs=100,
             poll_delay=0.01,
@@ -143,12 +150,12 @@ class Supervisor:
                 log.warning("notification.waits", notification=notification_id, reason=f"{type(error).__name__}")
 
 
-async def _finish(worker: Worker) -> None:
-    """Leave nothing of a stopped worker behind: its jobs are over or cancelled, its connections closed."""
-    tasks = list(worker.tasks.values())
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _job(function: Callable[..., Awaitable[None]]) -> WorkerCoroutine:
+    """Say what arq's types cannot: that a bound method with named arguments is what it calls, too."""
+    return cast("WorkerCoroutine", function)
+
+
+async def _close(worker: Worker) -> None:
     try:
         await asyncio.wait_for(worker.pool.aclose(close_connection_pool=True), 2)
     except (RedisError, OSError, TimeoutError) as error:

@@ -3,9 +3,14 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
 
 from bridge.embedded import Embedded
 from bridge.store import Store
+
+# A busy machine is no failure: how long one example takes says nothing about behaviour.
+settings.register_profile("bridge", parent=settings(), deadline=None)
+settings.load_profile("bridge")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,183 @@
+"""Slack: slash commands read into events, Slack's own checks answered, and every answer worded for people.
+
+https://docs.slack.dev/interactivity/implementing-slash-commands
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import msgspec
+
+from bridge.bodies import FORM, JSON, media_type, read_form, read_object
+from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
+from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
+from bridge.model import Event
+from bridge.mrkdwn import escape, plain, unescape
+from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+
+_FACTS = {
+    "command": ("command", "the slash command, such as /genesis"),
+    "text": ("text", "what was typed after it, with plain quotes and spaces and Slack's escapes undone"),
+    "user": ("user_id", "id of who typed it"),
+    "user_name": ("user_name", "name of who typed it"),
+    "channel": ("channel_id", "id of the channel it was typed in"),
+    "channel_name": ("channel_name", "name of that channel"),
+    "team": ("team_id", "id of the workspace"),
+    "response_url": ("response_url", "where answers may go for 30 minutes; whoever knows it can answer, so keep it"),
+    "thread_ts": ("thread_ts", "the thread it was typed in, where Slack says so"),
+}
+"""Fact -> form field and documentation."""
+_CREDENTIALS = frozenset({"response_url", "response_urls", "token", "trigger_id", "bot_access_token"})
+_LONGEST_ANSWER = 3000
+_MOST_SKIPPED = 5
+_NOTHING = "Nothing was started"
+
+
+class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="slack"):
+    """A Slack app's request URL."""
+
+    secrets: Secrets
+
+    facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (_, document) in _FACTS.items()}
+    max_body_bytes: ClassVar[int] = 100_000
+    commands: ClassVar[bool] = True
+
+    def read(self, request: Request) -> Event | Reply:
+        """Verify and read one request.
+
+        The check of the certificate comes unsigned and is answered without a look at anything else in it.
+        https://docs.slack.dev/authentication/verifying-requests-from-slack
+        """
+        media = media_type(request.headers)
+        if media == FORM and _is_ssl_check(request.body):
+            return Reply(status=200, content_type="text/plain")
+        if not verify(PRESETS["slack"], request.headers, request.body, keys(self.secrets), request.now):
+            raise BadSignature
+        if media == FORM:
+            form = read_form(request.body)
+            if form.get("command"):
+                return _command(form, request)
+            if "payload" in form:
+                return _other(read_object(form["payload"]), request)
+            raise Malformed("the form has neither a command nor a payload")
+        if media == JSON:
+            body = read_object(request.body)
+            return _handshake(body) if body.get("type") == "url_verification" else _other(body, request)
+        raise UnsupportedMedia(f"Slack sends {JSON} or {FORM}")
+
+    def answer(self, acceptance: Acceptance) -> Reply:
+        """Say to the person who typed the command what became of it."""
+        return _say(_WORDING[acceptance.outcome](acceptance))
+
+    def refuse(self, refusal: Refusal) -> Reply | None:
+        """Say to the person what is wrong; whoever is not Slack, or sends what Slack never does, gets the status."""
+        if isinstance(refusal, (BadSignature, TooLarge)):
+            return None
+        return _say(f"Not taken: {refusal}.")
+
+    def unavailable(self) -> Reply:
+        """Ask the person to type it again, for Slack itself never repeats a command."""
+        return _say("Not taken, please try again in a moment.")
+
+
+def _is_ssl_check(body: bytes) -> bool:
+    if b"ssl_check" not in body:
+        return False
+    try:
+        return read_form(body).get("ssl_check") == "1"
+    except Malformed:
+        return False
+
+
+def _handshake(body: dict[str, Any]) -> Reply:
+    challenge = body.get("challenge")
+    if not isinstance(challenge, str):
+        raise Malformed("the url_verification carries no challenge")
+    return Reply(status=200, body=msgspec.json.encode({"challenge": challenge}))
+
+
+def _command(form: dict[str, str], request: Request) -> Event:
+    facts = {fact: form[field] for fact, (field, _) in _FACTS.items() if field in form}
+    if "text" in facts:
+        facts["text"] = plain(unescape(facts["text"]))
+    return Event(
+        name=form["command"],
+        key=form.get("trigger_id") or None,
+        body=form,
+        headers=without_credentials(request.headers),
+        query=dict(request.query),
+        facts=facts,
+        keep=_keepable(form),
+    )
+
+
+def _other(body: dict[str, Any], request: Request) -> Event:
+    """Return a signed request that is no command: it is recorded, and starts nothing."""
+    name = body.get("type")
+    name = name if isinstance(name, str) and name else "request"
+    key = body.get("event_id")
+    return Event(
+        name=name,
+        key=key if isinstance(key, str) and key else None,
+        body=body,
+        headers=without_credentials(request.headers),
+        query=dict(request.query),
+        keep=_keepable(body),
+        ignored=f"only slash commands start something; this is Slack's {name}",
+    )
+
+
+def _keepable(body: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(_without_credentials(body))
+
+
+def _without_credentials(value: Any) -> Any:
+    """Leave out, at any depth, what would let a reader of the record answer or act in the sender's name."""
+    if isinstance(value, dict):
+        return {key: _without_credentials(inner) for key, inner in value.items() if key not in _CREDENTIALS}
+    if isinstance(value, list):
+        return [_without_credentials(inner) for inner in value]
+    return value
+
+
+def _say(text: str) -> Reply:
+    body = {"response_type": "ephemeral", "text": escape(text, _LONGEST_ANSWER)}
+    return Reply(status=200, body=msgspec.json.encode(body))
+
+
+def _accepted(acceptance: Acceptance) -> str:
+    started = ", ".join(execution.rule for execution in acceptance.executions)
+    # The rules that did not run are no news here: most are for other commands, and a wrong use starts nothing.
+    return f"Started: {started}."
+
+
+def _no_match(acceptance: Acceptance) -> str:
+    return "\n".join([f"{_NOTHING}: no rule is meant for this command.", *_skipped(acceptance.skipped)])
+
+
+def _ignored(acceptance: Acceptance) -> str:
+    return acceptance.reason or f"{_NOTHING}."
+
+
+def _duplicate(acceptance: Acceptance) -> str:
+    started = ", ".join(execution.rule for execution in acceptance.executions)
+    return f"This command was taken before{f' and started: {started}' if started else ''}. {_NOTHING} anew."
+
+
+def _rule_error(acceptance: Acceptance) -> str:
+    return f"{_NOTHING}: {acceptance.reason}." if acceptance.reason else f"{_NOTHING}."
+
+
+def _skipped(skipped: list[Skipped]) -> list[str]:
+    lines = [f"{one.rule} did not run: {one.reason}" for one in skipped[:_MOST_SKIPPED]]
+    more = len(skipped) - _MOST_SKIPPED
+    return [*lines, f"... and {more} more."] if more > 0 else lines
+
+
+_WORDING = {
+    "accepted": _accepted,
+    "no_match": _no_match,
+    "ignored": _ignored,
+    "duplicate": _duplicate,
+    "rule_error": _rule_error,
+}

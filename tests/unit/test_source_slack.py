@@ -1,0 +1,211 @@
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from bridge.contracts import Acceptance, ExecutionReference, Reply, Request, Skipped
+from bridge.emulators import slack_sender as sender
+from bridge.errors import BadSignature, BodyTimeout, Malformed, TooLarge, UnsupportedMedia
+from bridge.model import Status
+from bridge.secret import Secret
+from bridge.sources.slack import Slack
+
+SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
+SOURCE = Slack(secrets=[Secret("env: SLACK", SECRET.encode())])
+NOW = 1_531_420_618
+FORM = "application/x-www-form-urlencoded"
+RESPONSE_URL = "https://hooks.slack.example/commands/T/1/x"
+
+
+def read(headers, body, **replaced):
+    """Read a request that Slack sent, with some headers replaced."""
+    lower = {name.lower(): value for name, value in headers.items()} | replaced
+    return SOURCE.read(Request(headers=lower, query={"a": "b"}, body=body, now=NOW))
+
+
+def slash(text, **fields):
+    """Read a slash command with this raw text."""
+    fields = {"response_url": RESPONSE_URL, "trigger_id": "13345224609.738474920.8088930838d88f008e0"} | fields
+    return read(*sender.slash("/genesis", text, secret=SECRET, now=NOW, **fields))
+
+
+def signed(body, content_type):
+    """Read any body under Slack's signature."""
+    return read(sender._signed(body, content_type, SECRET, NOW), body)
+
+
+def text_of(reply):
+    """Return what the person sees of an ephemeral answer."""
+    said = json.loads(reply.body)
+    assert (reply.status, reply.content_type, said.pop("response_type")) == (200, "application/json", "ephemeral")
+    return said.pop("text")
+
+
+def test_a_slash_command_becomes_an_event():
+    """A command's name, key and facts come from its form."""
+    event = slash("e2e x")
+    assert (event.name, event.key) == ("/genesis", "13345224609.738474920.8088930838d88f008e0")
+    assert event.facts == {
+        "command": "/genesis",
+        "text": "e2e x",
+        "user": "U2147483697",
+        "user_name": "steve",
+        "channel": "C2147483705",
+        "channel_name": "test",
+        "team": "T0001",
+        "response_url": RESPONSE_URL,
+    }
+    assert event.body["text"] == "e2e x"
+    assert event.query == {"a": "b"}
+    assert "x-slack-signature" not in event.headers
+    assert event.ignored is None
+    assert event.facts.keys() < Slack.facts.keys()
+
+
+def test_what_may_be_stored_of_a_command_holds_no_credential():
+    """The stored body lacks the addresses and tokens with which its reader could act."""
+    kept = json.loads(slash("e2e").keep)
+    assert kept["text"] == "e2e"
+    assert not {"response_url", "token", "trigger_id"} & kept.keys()
+
+
+def test_the_text_is_as_it_was_typed_and_the_body_as_it_was_sent():
+    """The fact is unescaped and has plain quotes and spaces; the body keeps the raw text for usage lines."""
+    raw = "\u201ca\u201d\u00a0&lt;b&gt; &amp;amp; it\u2019s"
+    event = slash(raw)
+    assert event.facts["text"] == '"a" <b> &amp; it\'s'
+    assert event.body["text"] == raw
+
+
+def test_fields_that_are_not_sent_are_no_facts():
+    """A form with nothing but a command has that fact only, and no key."""
+    event = signed(urlencode({"command": "/x"}).encode(), FORM)
+    assert (event.facts, event.key) == ({"command": "/x"}, None)
+
+
+def test_the_certificate_check_is_answered_unsigned():
+    """`ssl_check` gets an empty 200 whatever its signature."""
+    for headers in ({}, {"x-slack-signature": "v0=x"}):
+        reply = read({"content-type": FORM} | headers, b"ssl_check=1&token=x")
+        assert reply == Reply(status=200, content_type="text/plain")
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"ssl_check=0", FORM), (b"x=ssl_check", FORM), (b"ssl_check=1&a=%ff", FORM), (b"ssl_check=1", "text/plain")],
+)
+def test_nothing_else_goes_unsigned(body, content_type):
+    """What only resembles `ssl_check` needs its signature."""
+    with pytest.raises(BadSignature):
+        read({"content-type": content_type}, body)
+
+
+def test_a_new_address_is_confirmed():
+    """`url_verification` is signed and gets its challenge back."""
+    reply = read(*sender.url_verification("3eZbrw1a", secret=SECRET, now=NOW))
+    assert (reply.status, json.loads(reply.body)) == (200, {"challenge": "3eZbrw1a"})
+    with pytest.raises(BadSignature):
+        read(*sender.url_verification("3eZbrw1a", secret="other", now=NOW))
+
+
+def test_events_are_ignored_by_name():
+    """An event that is no command is recorded without its tokens, under its id, and starts nothing."""
+    inner = {"type": "function_executed", "bot_access_token": "xwfp-1", "blocks": [{"token": "t", "text": "hi"}]}
+    event = read(*sender.event(inner, secret=SECRET, now=NOW, event_id="Ev1"))
+    assert (event.name, event.key) == ("event_callback", "Ev1")
+    assert event.ignored == "only slash commands start something; this is Slack's event_callback"
+    assert b"xwfp-1" not in event.keep
+    assert json.loads(event.keep)["event"] == {"type": "function_executed", "blocks": [{"text": "hi"}]}
+
+
+def test_button_presses_are_ignored_by_name():
+    """An interaction is recorded without its address and starts nothing."""
+    event = read(*sender.button("run", "x_1", secret=SECRET, now=NOW, response_url=RESPONSE_URL))
+    assert (event.name, event.key, event.facts) == ("block_actions", None, {})
+    assert event.ignored is not None
+    assert b"hooks.slack" not in event.keep
+
+
+def test_a_request_without_a_type_is_ignored():
+    """Well-formed JSON of a kind nobody knows is ignored, too."""
+    assert signed(b'{"type": 7, "event_id": 7}', "application/json").name == "request"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "error"),
+    [
+        (b"a=b", FORM, Malformed),
+        (b"command=", FORM, Malformed),
+        (b"command=%ff", FORM, Malformed),
+        (b"payload=x", FORM, Malformed),
+        (b"payload=[]", FORM, Malformed),
+        (b"[]", "application/json", Malformed),
+        (b'{"type": "url_verification"}', "application/json", Malformed),
+        (b"{}", "text/plain", UnsupportedMedia),
+        (b"{}", "", UnsupportedMedia),
+    ],
+)
+def test_signed_requests_that_slack_does_not_send_are_refused(body, content_type, error):
+    """A rightly signed request of another form is refused in words."""
+    with pytest.raises(error):
+        signed(body, content_type)
+
+
+@pytest.mark.parametrize("now", [NOW - 301, NOW + 301])
+def test_stale_requests_are_refused(now):
+    """A request signed more than five minutes away is not taken."""
+    with pytest.raises(BadSignature):
+        read(*sender.slash("/genesis", "e2e", secret=SECRET, now=now))
+
+
+RUNS = [ExecutionReference("x_1", "e2e", Status.QUEUED, "u"), ExecutionReference("x_2", "<b>", Status.QUEUED, "u")]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "more", "said"),
+    [
+        ("accepted", {"executions": RUNS, "skipped": [Skipped("c", "no")]}, "Started: e2e, &lt;b&gt;."),
+        ("no_match", {}, "Nothing was started: no rule is meant for this command."),
+        (
+            "no_match",
+            {"skipped": [Skipped(str(n), "x < y") for n in range(7)]},
+            "Nothing was started: no rule is meant for this command.\n"
+            + "".join(f"{n} did not run: x &lt; y\n" for n in range(5))
+            + "... and 2 more.",
+        ),
+        ("ignored", {"reason": "Expected: e2e <url> & more"}, "Expected: e2e &lt;url&gt; &amp; more"),
+        ("ignored", {}, "Nothing was started."),
+        ("duplicate", {}, "This command was taken before. Nothing was started anew."),
+        (
+            "duplicate",
+            {"executions": RUNS[:1]},
+            "This command was taken before and started: e2e. Nothing was started anew.",
+        ),
+        ("rule_error", {"reason": "rule 'a': url is missing"}, "Nothing was started: rule 'a': url is missing."),
+        ("rule_error", {}, "Nothing was started."),
+    ],
+)
+def test_each_outcome_is_worded_for_people(outcome, more, said):
+    """A person reads what became of the command, with nothing in it that pings or links."""
+    assert text_of(SOURCE.answer(Acceptance(delivery_id="d_1", outcome=outcome, **more))) == said
+
+
+def test_a_long_answer_is_cut():
+    """However long the reason, Slack gets a text it shows."""
+    acceptance = Acceptance(delivery_id="d_1", outcome="ignored", reason="<!channel>" * 1000)
+    said = text_of(SOURCE.answer(acceptance))
+    assert len(said) <= 3000
+    assert "<" not in said
+
+
+def test_refusals_are_worded_for_people_unless_slack_did_not_send_them():
+    """A person sees why; a wrong signature and a flood keep their status."""
+    assert SOURCE.refuse(BadSignature()) is None
+    assert SOURCE.refuse(TooLarge("too large")) is None
+    assert text_of(SOURCE.refuse(Malformed("a < b"))) == "Not taken: a &lt; b."
+    assert text_of(SOURCE.refuse(BodyTimeout("late"))) == "Not taken: late."
+
+
+def test_when_nothing_can_be_stored_the_person_is_asked_to_repeat():
+    """Slack never repeats a command, so the person has to."""
+    assert text_of(SOURCE.unavailable()) == "Not taken, please try again in a moment."
