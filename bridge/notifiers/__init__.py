@@ -1,0 +1,11 @@
+"""The notifiers there are. A new one is one file and one name in `AnyNotifier`, and nothing else changes."""
+
+from typing import get_args
+
+from bridge.contracts import Notifier
+from bridge.notifiers.callback import Callback
+from bridge.notifiers.slack import Slack, SlackReply
+
+AnyNotifier = Callback | Slack | SlackReply
+
+NOTIFIERS: tuple[type[Notifier], ...] = get_args(AnyNotifier)

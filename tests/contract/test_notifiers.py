@@ -1,0 +1,631 @@
+"""What every notifier promises, whatever its receiver answers; a new notifier adds itself to WORLDS."""
+
+import asyncio
+import gzip
+import json
+import ssl
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+from http_server import always, answer, in_turn, serve
+from standardwebhooks import Webhook
+
+from bridge.contracts import Message, Notifier
+from bridge.duration import Duration
+from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
+from bridge.expressions import Text
+from bridge.model import FINAL, Change, Execution, Notification, Progress, Status
+from bridge.notifiers import NOTIFIERS
+from bridge.notifiers.callback import Callback
+from bridge.notifiers.slack import Slack, SlackReply
+from bridge.outbound import Outbound
+from bridge.secret import Secret
+
+CREATED = "2026-03-16T10:00:00.000Z"
+NOW = datetime.fromisoformat(CREATED).timestamp() + 60
+TOKEN = "xoxb-0123456789-abcdef"
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+EXECUTION = Execution(
+    id="x_1",
+    delivery_id="d_1",
+    rule="e2e-on-preview",
+    source="github",
+    engine="genesis",
+    template="e2e",
+    variables={"branch": "main"},
+    status=Status.COMPLETED,
+    final=True,
+    remote_id="r-1",
+    progress=Progress(5, 5),
+    outputs={"summary": "all good"},
+    attempts=1,
+    created_at=CREATED,
+    started_at="2026-03-16T10:00:01.000Z",
+    finished_at="2026-03-16T10:04:06.400Z",
+    history=[Change("2026-03-16T10:04:06.000Z", Status.COMPLETED)],
+    notifications=[Notification(id="msg_1", notifier="ci", status=Status.COMPLETED, state="due")],
+)
+
+
+def _secret(value):
+    return Secret("env: SECRET", value.encode())
+
+
+def _callback(url="http://127.0.0.1/", secrets=(SIGNING,), **settings):
+    loopback = {"allow_http": True, "allow_cidrs": ("127.0.0.0/8",)}
+    return Callback(url=Text(url), secrets=[_secret(one) for one in secrets], **{**loopback, **settings})
+
+
+def _slack(origin, **settings):
+    return Slack(token=_secret(TOKEN), channel=Text("C1"), api_url=f"{origin}/api", **settings)
+
+
+def _reply(origin, token=TOKEN):
+    return SlackReply(token=None if token is None else _secret(token), api_url=f"{origin}/api")
+
+
+class World(msgspec.Struct, frozen=True):
+    """How one notifier is configured towards a server, and what its receiver answers when all is well."""
+
+    make: Callable[[str], Notifier]
+    names: Callable[[str], dict[str, Any]]
+    """What the event carries, of what the notifier needs."""
+    success: bytes
+    credentials: tuple[str, ...]
+
+
+WORLDS = {
+    Callback: World(
+        lambda origin: _callback(f"{origin}/s3cret-path"), lambda _: {}, answer(204), (SIGNING, "s3cret-path", "v1,")
+    ),
+    Slack: World(_slack, lambda _: {}, answer(200, b'{"ok":true}'), (TOKEN,)),
+    SlackReply: World(
+        _reply,
+        lambda origin: {"response_url": f"{origin}/commands/s3cret-path", "channel": "C1"},
+        answer(200, b"ok"),
+        (TOKEN, "s3cret-path"),
+    ),
+}
+every_notifier = pytest.mark.parametrize("world", WORLDS.values(), ids=[notifier.__name__ for notifier in WORLDS])
+
+
+@pytest.fixture
+async def outbound():
+    """Open a client for one test; it trusts no certificate, for reading them takes longer than a test."""
+    async with Outbound(ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as opened:
+        yield opened
+
+
+def _message(notifier, names, execution=EXECUTION, now=NOW):
+    return Message(id="msg_1", body=notifier.compose(execution), address=notifier.address(names), attempt=1, now=now)
+
+
+async def _send(outbound, world, script):
+    async with serve(script) as server:
+        notifier = world.make(server.url(""))
+        await notifier.send(outbound, _message(notifier, world.names(server.url(""))))
+        return server.requests
+
+
+# -------------------------------------------------------------------------------------------------- every notifier
+
+
+def test_every_notifier_is_held_to_this():
+    """A notifier that is not in WORLDS is not tested."""
+    assert set(WORLDS) == set(NOTIFIERS)
+
+
+@every_notifier
+async def test_success_is_one_request(outbound, world):
+    """A message is posted as JSON, once, with the same content on every attempt."""
+    requests = await _send(outbound, world, always(world.success))
+    assert [request.method for request in requests] == ["POST"]
+    assert requests[0].headers["content-type"].startswith("application/json")
+    assert requests[0].headers["user-agent"].startswith("genesis-bridge/")
+    assert requests[0].body == (await _send(outbound, world, always(world.success)))[0].body
+
+
+@every_notifier
+@pytest.mark.parametrize("status", list(Status))
+def test_every_status_can_be_told(world, status):
+    """There are words for every status, with much known about the run or little."""
+    notifier = world.make("https://x.example.com")
+    little = Execution(
+        id="x",
+        delivery_id="d",
+        rule="r",
+        source="s",
+        engine="e",
+        template="t",
+        variables={},
+        status=status,
+        final=status.final,
+        created_at=CREATED,
+    )
+    for execution in (little, msgspec.structs.replace(EXECUTION, status=status)):
+        assert isinstance(json.loads(notifier.compose(execution)), dict)
+        assert notifier.compose(execution) == notifier.compose(execution)
+
+
+@every_notifier
+def test_ends_and_reviews_are_told(world):
+    """What a person waits for is told by every notifier unless it is configured otherwise."""
+    notifier = world.make("https://x.example.com")
+    assert all(notifier.wants(status) for status in (*FINAL, Status.REVIEW_PENDING))
+    assert not any(notifier.wants(status) for status in (Status.QUEUED, Status.STARTING, Status.RUNNING))
+
+
+@every_notifier
+async def test_redirects_are_not_followed(outbound, world):
+    """A redirect is a failure, and neither signature, token nor message goes anywhere else."""
+    async with serve(always(world.success)) as elsewhere:
+        with pytest.raises((Transient, Permanent)):
+            await _send(outbound, world, always(answer(307, headers={"location": elsewhere.url()})))
+        assert elsewhere.connections == 0
+
+
+@every_notifier
+async def test_what_was_not_sent_is_transient(outbound, world):
+    """Where nobody listens, nothing was told."""
+    async with serve(always()) as server:
+        origin = server.url("")
+    notifier = world.make(origin)
+    with pytest.raises(Transient):
+        await notifier.send(outbound, _message(notifier, world.names(origin)))
+
+
+@every_notifier
+@pytest.mark.parametrize("parts", [[], [b"HTTP/1.1 200 x\r\ncontent-length: 100\r\n\r\n{"], [b"nonsense\r\n\r\n"]])
+async def test_a_broken_answer_is_ambiguous(outbound, world, parts):
+    """Once the message is out, an answer that cannot be read says nothing."""
+    with pytest.raises(Ambiguous):
+        await _send(outbound, world, always(*parts, close=True))
+
+
+@every_notifier
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [(429, {"retry-after": "30"}, 30.0), (429, {}, None), (503, {}, None), (500, {"retry-after": "9"}, 9.0)],
+)
+async def test_receivers_in_trouble_are_tried_again_at_their_pace(outbound, world, status, headers, seconds):
+    """429 and 5xx are transient, and Retry-After counts."""
+    with pytest.raises(Transient) as failed:
+        await _send(outbound, world, always(answer(status, "slow down", headers)))
+    assert failed.value.retry_after == seconds
+
+
+async def _echo(request, writer, status):
+    said = f"{request.target} {request.headers}"
+    writer.write(answer(status, json.dumps({"ok": False, "error": said, "message": said})))
+
+
+@every_notifier
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 410, 429, 500])
+async def test_no_credential_is_in_any_message(outbound, world, status):
+    """A receiver that repeats what it was sent does not make us repeat it."""
+    with pytest.raises((Transient, Permanent, Ambiguous)) as failed:
+        await _send(outbound, world, partial(_echo, status=status))
+    for credential in world.credentials:
+        assert credential not in str(failed.value)
+
+
+@pytest.mark.parametrize("notifier", [Slack, SlackReply])
+async def test_no_credential_is_in_what_slack_names_as_error(outbound, notifier):
+    """That holds for the failures that come with 200 too."""
+    with pytest.raises(Permanent) as failed:
+        await _send(outbound, WORLDS[notifier], partial(_echo, status=200))
+    for credential in WORLDS[notifier].credentials:
+        assert credential not in str(failed.value)
+
+
+@every_notifier
+async def test_a_cancelled_attempt_leaves_nothing_behind(outbound, world):
+    """Cancelling passes through at once, and the next attempt works."""
+    async with serve(always()) as server:
+        notifier = world.make(server.url(""))
+        message = _message(notifier, world.names(server.url("")))
+        attempt = asyncio.create_task(notifier.send(outbound, message))
+        await server.received(1)
+        attempt.cancel()
+        assert isinstance((await asyncio.gather(attempt, return_exceptions=True))[0], asyncio.CancelledError)
+        server.script = always(world.success)
+        await notifier.send(outbound, message)
+
+
+# -------------------------------------------------------------------------------------------------------- callback
+
+
+def test_callbacks_tell_the_execution():
+    """The body is the event that Standard Webhooks describes, about everything but the deliveries of messages."""
+    body = json.loads(_callback().compose(EXECUTION))
+    assert (body["type"], body["timestamp"]) == ("execution.completed", "2026-03-16T10:04:06.400Z")
+    data = body["data"]
+    assert set(data) == {field.name for field in msgspec.structs.fields(Execution)} - {"notifications"}
+    assert data["progress"] == {"done": 5, "total": 5}
+    assert data["outputs"] == {"summary": "all good"}
+
+
+def test_callbacks_carry_the_time_of_the_change():
+    """Before the end it is the newest entry of the history, or else when the execution was made."""
+    review = msgspec.structs.replace(EXECUTION, status=Status.REVIEW_PENDING, finished_at=None)
+    assert json.loads(_callback().compose(review))["timestamp"] == "2026-03-16T10:04:06.000Z"
+    bare = msgspec.structs.replace(review, history=[])
+    assert json.loads(_callback().compose(bare))["timestamp"] == CREATED
+
+
+async def test_callbacks_verify_with_the_reference_library(outbound):
+    """Each secret of the list signs, so that a receiver with either takes it."""
+    other = "whsec_" + "QUJD" * 8
+    async with serve(always(answer(200))) as server:
+        notifier = _callback(server.url("/in"), secrets=(SIGNING, other))
+        now = datetime.now().astimezone().timestamp()
+        await notifier.send(outbound, _message(notifier, {}, now=now))
+        [request] = server.requests
+    assert (request.headers["webhook-id"], request.headers["webhook-timestamp"]) == ("msg_1", str(int(now)))
+    for secret in (SIGNING, other):
+        assert Webhook(secret).verify(request.body, request.headers)["type"] == "execution.completed"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "seconds"),
+    [
+        (302, {}, None),
+        (400, {}, None),
+        (401, {}, None),
+        (404, {"retry-after": "0"}, 1.0),
+        (500, {"retry-after": "999999"}, 86_400.0),
+        (502, {"retry-after": "soon"}, None),
+        (503, {"retry-after": "Mon, 16 Mar 2026 10:02:00 GMT"}, 60.0),
+    ],
+)
+async def test_callbacks_are_tried_again_after_every_other_answer(outbound, status, headers, seconds):
+    """Receivers are repaired, so only 410 is the end; Retry-After counts between a second and a day."""
+    with pytest.raises(Transient, match=f"HTTP {status}") as failed:
+        await _send(outbound, WORLDS[Callback], always(answer(status, "secrets of the inner network", headers)))
+    assert failed.value.retry_after == seconds
+    assert "inner" not in str(failed.value)
+
+
+async def test_callbacks_end_with_410(outbound):
+    """A receiver that says it is gone is not asked again."""
+    with pytest.raises(Permanent, match="HTTP 410"):
+        await _send(outbound, WORLDS[Callback], always(answer(410)))
+
+
+async def test_callbacks_have_a_deadline(outbound):
+    """A receiver that does not answer within `timeout` may or may not have it."""
+    async with serve(always()) as server:
+        notifier = _callback(server.url(), timeout=Duration(milliseconds=100))
+        with pytest.raises(Ambiguous, match=r"within 0\.1 s"):
+            await notifier.send(outbound, _message(notifier, {}))
+
+
+async def test_callbacks_pass_the_guard(outbound):
+    """A URL in the configuration too is checked when it is connected to."""
+    async with serve(always(answer(200))) as server:
+        notifier = _callback(server.url(), allow_cidrs=())
+        with pytest.raises(Permanent, match="not allowed"):
+            await notifier.send(outbound, _message(notifier, {}))
+        assert server.connections == 0
+
+
+def test_callback_urls_from_events_are_looked_at_when_the_event_is_accepted():
+    """The sender hears at once of a URL that cannot be used, without it being repeated."""
+    notifier = _callback("${{ body.url }}", allow_hosts=("*.Example.com",), allow_http=False, allow_cidrs=())
+    assert notifier.texts()["url"].source == "${{ body.url }}"
+    good = "https://ci.example.com/x"
+    assert notifier.address({"body": {"url": good}}) == {"url": good}
+    for wrong in ("http://ci.example.com/t0ken", "https://evil.example.net/t0ken", "https://ci.example.com:8443/t0ken"):
+        with pytest.raises(EvaluationError, match="the callback URL cannot be used") as failed:
+            notifier.address({"body": {"url": wrong}})
+        assert "t0ken" not in str(failed.value)
+    with pytest.raises(EvaluationError, match=r"body\.url is missing"):
+        notifier.address({"body": {}})
+
+
+def test_callback_urls_in_the_configuration_are_looked_at_when_it_is_read():
+    """Their port is the operator's word; their form is not."""
+    assert _callback("https://ci.example.com:8443/", allow_http=False, allow_cidrs=()).address({})
+    for wrong in ("http://ci.example.com/", "ci.example.com", "https://u:p@ci.example.com/"):
+        with pytest.raises(ValueError, match="the callback URL cannot be used"):
+            _callback(wrong, allow_http=False)
+    with pytest.raises(ValueError, match="allow_hosts"):
+        _callback("https://ci.example.com/", allow_hosts=("*.example.net",))
+    with pytest.raises(ValueError, match="allow_cidrs"):
+        _callback(allow_cidrs=("everywhere",))
+
+
+def test_callback_secrets_are_looked_at_when_the_configuration_is_read():
+    """A secret that is no key is found at load and not shown; one that was not read is not looked at."""
+    with pytest.raises(ValueError, match="env: SECRET") as failed:
+        _callback(secrets=("no key at all",))
+    assert "no key at all" not in str(failed.value)
+    assert Callback(url=Text("https://ci.example.com/"), secrets=[Secret("env: SECRET", None)])
+
+
+def test_callbacks_tell_what_they_are_told_to():
+    """on_status replaces the list of statuses."""
+    notifier = _callback(on_status=[Status.FAILED, Status.RUNNING])
+    assert [status for status in Status if notifier.wants(status)] == [Status.RUNNING, Status.FAILED]
+
+
+# ----------------------------------------------------------------------------------------------------------- Slack
+
+
+def _text_of(body):
+    """Return everything of a message that Slack would show."""
+    found = json.loads(body)
+    parts = [found["text"]]
+    for block in found["blocks"]:
+        parts += [element["text"] for element in block.get("elements", [block.get("text")])]
+    return "\n".join(parts)
+
+
+def test_slack_tells_the_result():
+    """Rule, status, duration, progress, link, reason and outputs are in the message."""
+    execution = msgspec.structs.replace(EXECUTION, url="https://g.example.com/r?a=1&b=2|x", reason="so it is")
+    shown = _text_of(_slack("https://slack.com").compose(execution))
+    for part in (
+        "*e2e-on-preview*: ✓ completed",
+        "template e2e · 5/5 steps · 4 min 5 s · <https://g.example.com/r?a=1&amp;b=2%7Cx|Open>",
+        "so it is",
+        "*summary*\nall good",
+    ):
+        assert part in shown
+
+
+def test_slack_tells_short_runs_in_seconds():
+    """A run of less than a minute has no minutes."""
+    execution = msgspec.structs.replace(EXECUTION, finished_at="2026-03-16T10:00:08.000Z", url="javascript:x")
+    shown = _text_of(_slack("https://slack.com").compose(execution))
+    assert "· 7 s" in shown
+    assert "javascript" not in shown
+
+
+@pytest.mark.parametrize("notifier", [_slack("https://slack.com"), _reply("https://slack.com")])
+def test_slack_shows_nothing_of_strangers_as_markup(notifier):
+    """No text of an event or an engine can ping anybody or disguise a link."""
+    evil = "<!channel> <@U1> <https://evil.example.net|https://good.example.com> &lt;"
+    execution = msgspec.structs.replace(
+        EXECUTION, rule=evil, template=evil, reason=evil, outputs={evil: evil}, url=f"https://x/{evil}"
+    )
+    body = notifier.compose(execution)
+    shown = _text_of(body)
+    assert "<!" not in shown
+    assert "<@" not in shown
+    assert shown.count("<") == 1  # our own link
+    assert "&amp;lt;" in shown
+    for block in json.loads(body)["blocks"]:
+        assert all(text["verbatim"] for text in block.get("elements", [block.get("text")]))
+
+
+@pytest.mark.parametrize("letter", ["x", "&", "😀", "`", "*"])
+def test_slack_messages_keep_to_block_kit_limits(letter):
+    """However much an engine says, no text is longer than 3,000 characters and all together than 10,000."""
+    execution = msgspec.structs.replace(
+        EXECUTION,
+        rule=letter * 500,
+        template=letter * 500,
+        reason=letter * 5_000,
+        outputs={f"{n}{letter * 500}": letter * 5_000 for n in range(60)},
+        url="https://x.example.com/" + "y" * 5_000,
+    )
+    body = json.loads(_slack("https://slack.com").compose(execution))
+    texts = [text["text"] for block in body["blocks"] for text in block.get("elements", [block.get("text")])]
+    assert max(map(len, texts)) <= 3_000
+    assert sum(map(len, texts)) <= 10_000
+    assert len(body["blocks"]) <= 50
+    assert len(body["text"]) <= 3_000
+    assert texts[-1] == "and 55 more outputs"
+
+
+async def test_slack_posts_to_the_channel(outbound):
+    """The message goes to chat.postMessage with the token, on a connection of its own, without link previews."""
+    async with serve(always(answer(200, b'{"ok":true,"ts":"1.2"}'))) as server:
+        notifier = Slack(token=_secret(TOKEN), channel=Text("${{ repo }}"), api_url=server.url("/api/"))
+        assert notifier.texts()["channel"].source == "${{ repo }}"
+        await notifier.send(outbound, _message(notifier, {"repo": "C7"}))
+        [request] = server.requests
+    assert (request.target, request.headers["authorization"]) == ("/api/chat.postMessage", f"Bearer {TOKEN}")
+    assert request.headers["connection"] == "close"
+    sent = json.loads(request.body)
+    assert set(sent) == {"channel", "text", "blocks", "unfurl_links"}
+    assert (sent["channel"], sent["unfurl_links"]) == ("C7", False)
+
+
+@pytest.mark.parametrize("sender", [Slack, SlackReply])
+@pytest.mark.parametrize("error", "ratelimited internal_error fatal_error request_timeout service_unavailable".split())
+async def test_slack_in_trouble_is_tried_again(outbound, sender, error):
+    """Slack says 200 to its own failures too, and names them."""
+    with pytest.raises(Transient, match=error):
+        await _send(outbound, WORLDS[sender], always(answer(200, json.dumps({"ok": False, "error": error}))))
+
+
+@pytest.mark.parametrize("sender", [Slack, SlackReply])
+@pytest.mark.parametrize(
+    ("error", "hint"), [("not_in_channel", "invite the app"), ("invalid_auth", "token"), ("invalid_blocks", "blocks")]
+)
+async def test_slack_refusals_are_permanent(outbound, sender, error, hint):
+    """Every other named failure is for a person, with what to do where that is known."""
+    with pytest.raises(Permanent, match=f"{error}.*{hint}|{error}$"):
+        await _send(outbound, WORLDS[sender], always(answer(200, json.dumps({"ok": False, "error": error}))))
+
+
+@pytest.mark.parametrize("sender", [Slack, SlackReply])
+@pytest.mark.parametrize("status", [302, 400, 403, 413])
+async def test_slack_other_statuses_are_permanent(outbound, sender, status):
+    """Slack answers plain text to what it does not even read."""
+    with pytest.raises(Permanent, match=f"HTTP {status}: invalid_payload"):
+        await _send(outbound, WORLDS[sender], always(answer(status, b"invalid_payload")))
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [b"", b"ok", b"[]", b"{}", b'{"ok":1}', b'{"ok":false}', b'{"ok":false,"error":7}', b"[" * 50_000, b"<html>"],
+)
+async def test_slack_answers_that_are_none_are_ambiguous(outbound, reply):
+    """200 means nothing without `ok: true`."""
+    with pytest.raises(Ambiguous, match="not an answer of Slack's API"):
+        await _send(outbound, WORLDS[Slack], always(answer(200, reply)))
+
+
+async def test_slack_answers_that_cannot_be_read_are_ambiguous(outbound):
+    """A compressed answer was not asked for and is not read."""
+    packed = answer(200, gzip.compress(b'{"ok":true}'), {"content-encoding": "gzip"})
+    with pytest.raises(Ambiguous):
+        await _send(outbound, WORLDS[Slack], always(packed))
+
+
+def test_slack_api_urls_are_checked():
+    """A URL that method names cannot be appended to is refused at load."""
+    for make in (_slack, _reply):
+        with pytest.raises(ValueError, match="the URL cannot be used"):
+            make("slack.com")
+
+
+def test_slack_tells_what_it_is_told_to():
+    """By default the start is told, once, as `pending`; on_status replaces the list."""
+    assert _slack("https://slack.com").wants(Status.PENDING)
+    notifier = _slack("https://slack.com", on_status=[Status.FAILED])
+    assert [status for status in Status if notifier.wants(status)] == [Status.FAILED]
+
+
+# ----------------------------------------------------------------------------------------------------- Slack's reply
+
+
+def _two_ways(origin, **names):
+    return {"response_url": f"{origin}/commands/T/1", "channel": "C1", "user": "U1", **names}
+
+
+async def test_a_reply_goes_to_the_response_url(outbound):
+    """It needs no token, is for everybody to see, and tells nothing that only we need."""
+    async with serve(always(answer(200, b"ok"))) as server:
+        notifier = _reply(server.url(""), token=None)
+        await notifier.send(outbound, _message(notifier, _two_ways(server.url(""))))
+        [request] = server.requests
+    assert request.target == "/commands/T/1"
+    assert "authorization" not in request.headers
+    sent = json.loads(request.body)
+    assert set(sent) == {"text", "blocks", "response_type", "replace_original"}
+    assert (sent["response_type"], sent["replace_original"]) == ("in_channel", False)
+
+
+@pytest.mark.parametrize("reply", [b"", b"ok", b'{"ok":true}', b'{"anything":1}'])
+async def test_a_reply_was_taken_unless_slack_says_no(outbound, reply):
+    """What Slack answers to a response URL is not documented: 2xx that is not `ok: false` is success."""
+    assert len(await _send(outbound, WORLDS[SlackReply], always(answer(200, reply)))) == 1
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        answer(404, b"used_url"),
+        answer(410, b"expired"),
+        answer(200, b'{"ok":false,"error":"used_url"}'),
+        answer(200, b'{"ok":false,"error":"expired_url"}'),
+    ],
+)
+async def test_a_used_up_response_url_falls_over_to_the_channel(outbound, used):
+    """With a token the message is posted to the channel, in the thread it belongs to; without one it is over."""
+    posted = answer(200, b'{"ok":true}')
+    async with serve(in_turn(iter([used, posted, used]))) as server:
+        notifier = _reply(server.url(""))
+        names = _two_ways(server.url(""), thread_ts="1.5")
+        await notifier.send(outbound, _message(notifier, names))
+        assert [request.target for request in server.requests] == ["/commands/T/1", "/api/chat.postMessage"]
+        sent = json.loads(server.requests[1].body)
+        assert set(sent) == {"channel", "thread_ts", "text", "blocks", "unfurl_links"}
+        assert (sent["channel"], sent["thread_ts"]) == ("C1", "1.5")
+        with pytest.raises(Permanent, match="with a token"):
+            await _reply(server.url(""), token=None).send(outbound, _message(notifier, names))
+
+
+async def test_an_old_response_url_is_not_tried(outbound):
+    """After 29 minutes by Redis' clock the URL is as good as expired."""
+    async with serve(always(answer(200, b'{"ok":true}'))) as server:
+        notifier, names = _reply(server.url("")), _two_ways(server.url(""))
+        late = NOW - 60 + 29 * 60
+        await notifier.send(outbound, _message(notifier, names, now=late - 1))
+        await notifier.send(outbound, _message(notifier, names, now=late))
+        assert [request.target for request in server.requests] == ["/commands/T/1", "/api/chat.postMessage"]
+        with pytest.raises(Permanent, match="30 minutes"):
+            await _reply(server.url(""), token=None).send(outbound, _message(notifier, names, now=late))
+        assert len(server.requests) == 2
+
+
+async def test_an_event_without_response_url_is_answered_in_its_channel(outbound):
+    """Events other than commands have no response URL."""
+    async with serve(always(answer(200, b'{"ok":true}'))) as server:
+        notifier = _reply(server.url(""))
+        await notifier.send(outbound, _message(notifier, {"channel": "C1"}))
+        assert [request.target for request in server.requests] == ["/api/chat.postMessage"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/commands/T/1/2",
+        "https://hooks.slack.com:443/actions/T/1/2",
+        "https://slack.emulated.example.com:8443/commands/1",
+    ],
+)
+def test_response_urls_are_slacks_or_the_configured_origins(url):
+    """Slack's host over https is good, and for emulators the origin that api_url names."""
+    notifier = _reply("https://slack.emulated.example.com:8443")
+    assert notifier.address({"response_url": url}) == {"response_url": url}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.slack.com/commands/t0ken",
+        "https://hooks.slack.com:8443/commands/t0ken",
+        "https://hooks.slack.com.evil.example.net/t0ken",
+        "https://hooks.slack.com@evil.example.net/t0ken",
+        "https://evil.example.net/hooks.slack.com/t0ken",
+        "https://slack.com.evil.example.net/t0ken",
+        "http://169.254.169.254/t0ken",
+        "t0ken",
+    ],
+)
+def test_other_response_urls_are_refused(url):
+    """A response URL comes with a request, and what is posted there must not go to anybody else."""
+    with pytest.raises(EvaluationError, match=r"not one of Slack's") as failed:
+        _reply("https://slack.com").address({"response_url": url, "channel": "C1"})
+    assert "t0ken" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "names", "address"),
+    [
+        (TOKEN, {"channel": "C1", "user": "U1"}, {"channel": "C1"}),
+        (TOKEN, {"user": "U1"}, {"channel": "U1"}),
+        (TOKEN, {"channel": "", "user": "U1", "thread_ts": "1.5"}, {"channel": "U1", "thread_ts": "1.5"}),
+        (TOKEN, {"channel": 7}, None),
+        (TOKEN, {}, None),
+        (None, {"channel": "C1"}, None),
+    ],
+)
+def test_a_reply_needs_some_way_back(token, names, address):
+    """Without a response URL it needs a token and a channel or, failing that, a person."""
+    notifier = _reply("https://slack.com", token=token)
+    if address is None:
+        with pytest.raises(EvaluationError, match="response_url"):
+            notifier.address(names)
+    else:
+        assert notifier.address(names) == address
+
+
+def test_a_reply_is_for_slack_and_within_the_budget():
+    """Only Slack's events can be replied to, with at most three of the five messages a response URL takes."""
+    notifier = _reply("https://slack.com")
+    assert notifier.sources == frozenset({"slack"})
+    assert notifier.in_order
+    assert [status for status in Status if notifier.wants(status) and not status.final] == [
+        Status.PENDING,
+        Status.REVIEW_PENDING,
+    ]
