@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from http_server import always, answer, serve
 
 from bridge.contracts import Engine, Order, Snapshot
 from bridge.engines import ENGINES
@@ -19,6 +18,7 @@ from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.model import Progress, Status
 from bridge.outbound import Outbound
 from bridge.secret import Secret
+from tests.http_server import always, answer, serve
 
 KEY = "gk_live_0123456789abcdef"
 WORKFLOW = "7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44"

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 import uvloop
-from http_server import always, answer, in_turn, serve
 
 from bridge import connections
 from bridge.addresses import Guard, networks
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.outbound import Answer, Limits, Outbound
 from bridge.wire import Destination
+from tests.http_server import always, answer, in_turn, serve
 
 LOOPBACK = Guard(allow_cidrs=networks(["127.0.0.0/8"]), allow_http=True)
 CERTIFICATE = Path(__file__).parent.parent / "data" / "receiver.pem"

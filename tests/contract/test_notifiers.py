@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from http_server import always, answer, in_turn, serve
 from standardwebhooks import Webhook
 
 from bridge.contracts import Message, Notifier
@@ -24,6 +23,7 @@ from bridge.notifiers.callback import Callback
 from bridge.notifiers.slack import Slack, SlackReply
 from bridge.outbound import Outbound
 from bridge.secret import Secret
+from tests.http_server import always, answer, in_turn, serve
 
 CREATED = "2026-03-16T10:00:00.000Z"
 NOW = datetime.fromisoformat(CREATED).timestamp() + 60
