@@ -1,7 +1,6 @@
 """Connections, leased one at a time, newest first.
 
-Not httpx's own pool: it is quadratic in open connections (200 concurrent requests to a server that takes 100 ms: 26 a
-second) and, after enough cancelled requests, answers every later one with PoolTimeout for good (encode/httpcore #1035,
+Not httpx's own pool: it is quadratic in open connections (docs/decisions/0006-connections-of-our-own.md) and, after enough cancelled requests, answers every later one with PoolTimeout for good (encode/httpcore #1035,
 #1093).
 """
 

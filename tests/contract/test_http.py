@@ -389,6 +389,38 @@ async def test_a_question_is_asked_anew_when_a_kept_connection_breaks(client):
         assert [seen.connection for seen in server.requests] == [1, 1, 2]
         with pytest.raises(Ambiguous):
             await post(client, server.url())
+        assert [seen.connection for seen in server.requests] == [1, 1, 2, 2]
+
+
+async def test_after_the_deadline_nothing_more_is_sent(client):
+    """What a slow server has not taken by then it never gets, and no socket waits for it."""
+    taken = bytearray()
+    lost = asyncio.Event()
+
+    class Slow(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+            transport.pause_reading()
+
+        def data_received(self, data):
+            taken.extend(data)
+
+        def connection_lost(self, _):
+            lost.set()
+
+    servers = []
+
+    def accept():
+        servers.append(Slow())
+        return servers[-1]
+
+    async with await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        with pytest.raises(Ambiguous):
+            await post(client, f"http://127.0.0.1:{port}/", content=b"x" * 30_000_000, timeout_seconds=0.2)
+        servers[0].transport.resume_reading()
+        await asyncio.wait_for(lost.wait(), 5)
+    assert 0 < len(taken) < 30_000_000
 
 
 async def test_a_new_connection_that_breaks_is_not_tried_again(client):
