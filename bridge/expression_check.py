@@ -1,5 +1,8 @@
 """Refuse what an expression must not say, when it is compiled: unknown filters, growth, Python's insides. Pure."""
 
+from collections.abc import Callable, Sequence
+from functools import cache
+from inspect import Signature, signature, unwrap
 from typing import Any
 
 from jinja2 import nodes
@@ -30,18 +33,23 @@ def check(tree: nodes.Node) -> None:
         if isinstance(node, nodes.Filter):
             _check_filter(node)
         elif isinstance(node, nodes.Test):
-            _check_test(node.name, node.args)
+            _refuse_stars(node)
+            _check_test(node.name, node.args, node.kwargs)
         elif isinstance(node, nodes.Call):
             _check_call(node)
         elif isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
             raise ExpressionError(f"{node.attr!r} is not available: names that begin with _ are Python's own")
 
 
+def _refuse_stars(node: nodes.Filter | nodes.Test | nodes.Call) -> None:
+    if node.dyn_args is not None or node.dyn_kwargs is not None:
+        raise ExpressionError("* and ** arguments are not available")
+
+
 def _check_filter(node: nodes.Filter) -> None:
     if node.name not in FILTERS:
         raise ExpressionError(f"unknown filter {node.name!r}; there are: {', '.join(sorted(FILTERS))}")
-    if node.dyn_args is not None or node.dyn_kwargs is not None:
-        raise ExpressionError("* and ** arguments are not available")
+    _refuse_stars(node)
     if node.name == "map" and node.args:
         name = _constant(node.args[0], "the name of a filter")
         if name not in FILTERS:
@@ -49,12 +57,13 @@ def _check_filter(node: nodes.Filter) -> None:
         if name in _TAKES_NAMES or name == "map":
             # Their own arguments could not be checked here, and one may be a pattern out of an event.
             raise ExpressionError(f"`map` cannot apply `{name}`: use it by itself")
+    _check_arguments(f"the filter `{node.name}`", FILTERS[node.name], node.args, node.kwargs)
     at = _TAKES_NAMES.get(node.name)
     if at is not None and len(node.args) > at:
         _check_test(_constant(node.args[at], "the name of a test"), node.args[at + 1 :])
 
 
-def _check_test(name: Any, arguments: list[nodes.Expr]) -> None:
+def _check_test(name: Any, arguments: list[nodes.Expr], keywords: Sequence[Any] = ()) -> None:
     if name not in TESTS:
         raise ExpressionError(f"unknown test {name!r}; there are: {', '.join(sorted(TESTS))}")
     if name in ("like", "matching"):
@@ -63,6 +72,7 @@ def _check_test(name: Any, arguments: list[nodes.Expr]) -> None:
         pattern = _constant(arguments[0], f"the pattern of `is {name}`")
         if name == "matching":
             compile_pattern(pattern)
+    _check_arguments(f"the test `{name}`", TESTS[name], arguments, keywords)
 
 
 def _check_call(node: nodes.Call) -> None:
@@ -72,8 +82,32 @@ def _check_call(node: nodes.Call) -> None:
     if method not in METHODS:
         what = f".{method}()" if method else "a call"
         raise ExpressionError(f"{what} is not available; of text there are: {', '.join(sorted(METHODS))}")
-    if node.dyn_args is not None or node.dyn_kwargs is not None:
-        raise ExpressionError("* and ** arguments are not available")
+    _refuse_stars(node)
+    _check_unique(f"`.{method}()`", [keyword.key for keyword in node.kwargs])
+
+
+def _check_arguments(
+    what: str, function: Callable[..., Any], arguments: Sequence[nodes.Expr], keywords: Sequence[Any]
+) -> None:
+    """Refuse arguments the function does not take, which Python would only notice when an event comes."""
+    names = [keyword.key for keyword in keywords]
+    _check_unique(what, names)
+    # Before its own arguments a filter or test gets the value and, if it asks for it, Jinja's context.
+    given = (2 if hasattr(unwrap(function), "jinja_pass_arg") else 1) + len(arguments)
+    try:
+        _signature(function).bind(*range(given), **dict.fromkeys(names))
+    except TypeError as error:
+        raise ExpressionError(f"{what}: {error}") from None
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    if len(set(names)) < len(names):
+        raise ExpressionError(f"{what}: an argument is given twice")
+
+
+@cache
+def _signature(function: Callable[..., Any]) -> Signature:
+    return signature(function)
 
 
 def _constant(node: nodes.Expr, what: str) -> str:

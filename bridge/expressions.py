@@ -82,7 +82,10 @@ class Condition:
         tree = _parse(lambda: _expression(source))
         check(tree)
         self.paths = _paths(tree)
-        self._run = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)._template
+
+    @cached_property
+    def _run(self) -> Any:
+        return _ENVIRONMENT.compile_expression(self.source, undefined_to_none=False)._template
 
     @classmethod
     def decode(cls, value: Any) -> Self:
@@ -113,7 +116,7 @@ class Condition:
         return self._result("error", names, f"a condition must be true or false, this is {_kind(value)}")
 
     def _value(self, names: Mapping[str, Any]) -> Any:
-        context = self._run.new_context(names)  # type: ignore[arg-type]  # Jinja copies any mapping, its stub says dict
+        context = self._run.new_context(names)
         list(self._run.root_render_func(context))  # yields no text: a compiled expression leaves its value in `vars`
         return context.vars["result"]
 
@@ -261,7 +264,9 @@ def _expression(source: str) -> nodes.Node:
 def _parse(parse: Any) -> nodes.Node:
     try:
         tree: nodes.Node = parse()
-    except TemplateError as error:
+    except ExpressionError:
+        raise
+    except (TemplateError, ValueError) as error:  # ValueError: a number of more digits than Python reads
         raise ExpressionError(_friendly(str(error))) from None
     except RecursionError:
         raise ExpressionError(TOO_DEEP) from None

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from bridge.errors import EvaluationError, ExpressionError, MissingName
 from bridge.expression_check import MAX_DEPTH
 from bridge.expressions import MAX_TEXT_CHARACTERS, MISSING, Condition, ConditionResult, Text, dotted, look_up
+from bridge.functions import FILTERS, TESTS
 
+WORDS = sorted(name for name in TESTS if name.isalpha())
 EVENT = {
     "branch": "main",
     "draft": False,
@@ -133,6 +135,14 @@ def test_long_and_deep_values_are_shown_short():
         ("a.replace('a', 'b')", r"write `\| replace\(old, new\)`"),
         ("a.format(b)", r"\.format\(\) is not available"),
         ("range(9)", "a call is not available"),
+        ("a.split(sep='x', sep='y') == 1", r"`\.split\(\)`: an argument is given twice"),
+        ("a | replace(old='x', old='y') == 1", "the filter `replace`: an argument is given twice"),
+        ("a | replace('x') == 1", "the filter `replace`: missing a required argument: 'new'"),
+        ("a | default(els=1) == 1", "the filter `default`: got an unexpected keyword argument 'els'"),
+        ("a is divisibleby", "the test `divisibleby`: missing a required argument: 'num'"),
+        ("a | select('even', 2) | list == []", "the test `even`: too many positional arguments"),
+        ("a is eq(*b)", r"\* and \*\* arguments are not available"),
+        ("9" * 5000 + " == a", "Exceeds the limit"),
         ("a.__class__ == 1", "'__class__' is not available"),
         ("a._x == 1", "'_x' is not available"),
         ("(" * 400 + "a" + ")" * 400, "nested too deeply"),
@@ -317,3 +327,13 @@ def attempt(text, names):
         return text.render(names)
     except EvaluationError as error:
         return f"{type(error).__name__}: {error}"
+
+
+@pytest.mark.parametrize("use", [*(f"a | {name}" for name in sorted(FILTERS)), *(f"a is {name}" for name in WORDS)])
+def test_every_filter_and_test_can_be_checked(use):
+    """Each one either compiles as it is or says which argument it misses; none breaks the check itself."""
+    try:
+        problem = str(Condition(use).source)
+    except ExpressionError as error:
+        problem = str(error)
+    assert problem == use or re.search("missing a required argument|needs one pattern", problem)
