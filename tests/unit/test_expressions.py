@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 
 from bridge.errors import EvaluationError, ExpressionError, MissingName
 from bridge.expression_check import MAX_DEPTH
-from bridge.expressions import MAX_TEXT_CHARACTERS, MISSING, Condition, ConditionResult, Text, dotted, look_up
+from bridge.expressions import (
+    MAX_TEXT_CHARACTERS,
+    MISSING,
+    Condition,
+    ConditionResult,
+    Text,
+    dotted,
+    look_up,
+    shortened,
+)
 from bridge.functions import FILTERS, TESTS
 
 WORDS = sorted(name for name in TESTS if name.isalpha())
@@ -255,6 +264,23 @@ def test_decode_takes_text_only(cls):
     with pytest.raises(ExpressionError, match="such as"):
         cls.decode(["a"])
     assert "string" in cls.schema()["type"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (None, None),
+        (True, True),
+        (10**30, 10**30),
+        ("x" * 200, "x" * 200),
+        ("x" * 201, "x" * 200 + "..."),
+        ([1, "a"], [1, "a"]),
+        ({"k": "x" * 300}, '{"k":"' + "x" * 194 + "..."),
+    ],
+)
+def test_shortened_keeps_what_is_short(value, kept):
+    """Short values are kept as they are, long ones as the beginning of their text or JSON."""
+    assert shortened(value) == kept
 
 
 def test_look_up_ends_where_the_value_ends():

@@ -4,13 +4,13 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 from msgspec import structs
-from test_config import BASE, RULES
 
 from bridge.config import KEYS, SECTIONS
 from bridge.errors import Problem
 from bridge.rules import Rule
 from bridge.schema import RULE, TOP_LEVEL, schema
 from bridge.yaml_text import Report, parse, plain
+from tests.unit.test_config import BASE, RULES
 
 
 def mistakes(text):
