@@ -179,9 +179,6 @@ def _check_rule(entry: Entry, parts: Parts) -> None:
     if not (entry.written("event") or entry.written("when") or rule.always):
         message = "takes every event of its source: give it `event:` or `when:`, or say `always: true` if that is meant"
         entry.report.add(entry.mark, message)
-    for place, test in enumerate(rule.tests):
-        if (test.runs is None) == (test.skips is None):
-            entry.problem(("tests", place), "a test says either `runs:` or `skips:`")
     _check_variables(entry, rule, parts.templates)
     source = parts.sources.get(rule.source)
     if source is not None and source.kind is not None:  # of a source of no known type nothing more is known

@@ -58,15 +58,6 @@ class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An execution that is not final by then ends as `timed_out`."""
 
 
-class RuleTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A test written beside its rule: this event runs it with these variables, or is skipped by that condition."""
-
-    event: str | dict[str, Any]
-    """A file, or what is laid over the source's smallest valid body."""
-    runs: dict[str, str] | None = None
-    skips: str | None = None
-
-
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events of a source start which template, with what, and who is told."""
 
@@ -81,7 +72,6 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     usage: Usage | None = None
     description: str = ""
     on_unknown: Literal["hold", "retry"] = "hold"
-    tests: list[RuleTest] = []
 
     @property
     def events(self) -> tuple[str, ...]:

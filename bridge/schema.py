@@ -35,7 +35,6 @@ RULE = {
     "usage": "How a command is written, such as e2e <url> [branch=main]; names what ${{ args.url }} is.",
     "description": "One line for people, shown in the command's help.",
     "on_unknown": "If the trigger may or may not have run: `hold` until it is known, or `retry`, perhaps twice.",
-    "tests": "Examples beside the rule, which `genesis-bridge check` runs.",
 }
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"

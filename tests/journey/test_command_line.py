@@ -150,9 +150,7 @@ def answers(url: str, seconds: float = 15) -> bool:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_up_serves_until_it_is_told_to_stop(
-    config: Path, processes: list[subprocess.Popen[str]], name: str
-) -> None:
+def test_up_serves_until_it_is_told_to_stop(config: Path, processes: list[subprocess.Popen[str]], name: str) -> None:
     """Web, worker and a private server in one process; it stops cleanly and leaves no server behind."""
     environ = environment(config)
     process = started(processes, environ, "up")
@@ -172,7 +170,7 @@ def test_web_and_worker_may_be_processes_of_their_own(
     environ = environment(config, BRIDGE_REDIS_URL=redis_url)
     both = [started(processes, environ, command) for command in ("serve", "worker")]
     assert answers(f"http://127.0.0.1:{environ['BRIDGE_PORT']}/readyz")
-    time.sleep(0.5)  # noqa: TID251 - the worker has no port to ask
+    time.sleep(0.5)
     for process in both:
         process.terminate()
     for process in both:

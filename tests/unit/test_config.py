@@ -58,11 +58,6 @@ rules:
     template: e2e
     variables: {target_url: "${{ url }}", branch: "${{ branch }}"}
     notify: [ci, qa]
-    tests:
-      - event: examples/deployment_status.json
-        runs: {target_url: https://preview-7.example.com, branch: feature/login}
-      - event: {state: failure}
-        skips: "state == 'success'"
   - name: slash-e2e
     source: slack
     event: /genesis
@@ -124,7 +119,6 @@ def test_loads_what_the_specification_shows(read, tmp_path):
     assert config.engines["genesis"].poll.max.total_seconds() == 15
     assert isinstance(config.sources["relay"].event, Text)
     assert [one.name for one in config.ruleset.rules] == ["e2e-on-preview", "slash-e2e"]
-    assert config.ruleset.rules[0].tests[1].event == {"state": "failure"}
     assert config.files == (tmp_path / "bridge.yaml",)
     assert config.hash == hashlib.sha256((BASE + RULES).encode()).hexdigest()[:16]
 
@@ -393,11 +387,6 @@ SOURCE, EVENT, TEMPLATE, VARIABLES, EXTRA = (BASE_LINES + at for at in (3, 4, 5,
             f"{VARIABLES}:29: rule 'r': unknown name 'ur': did you mean 'url'",
         ),
         ({"variables": '{target_url: "${{ url"}'}, f"{VARIABLES}:29: rule 'r': "),
-        ({"tests": "[{event: a.json}]"}, f"{EXTRA}:13: rule 'r': a test says either `runs:` or `skips:`"),
-        (
-            {"tests": "[{event: a, runs: {}, skips: x}]"},
-            f"{EXTRA}:13: rule 'r': a test says either `runs:` or `skips:`",
-        ),
     ],
 )
 def test_mistakes_in_rules_are_found(refused, lines, problem):
