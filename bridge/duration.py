@@ -6,6 +6,7 @@ from typing import Any, Self
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PATTERN = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
+_SHORTEST = timedelta(microseconds=1)  # less would become no time at all
 _LONGEST = timedelta(days=365)
 
 
@@ -19,7 +20,7 @@ class Duration(timedelta):
         if found is None:
             raise ValueError(f"{value!r} is not a duration: write a number and a unit, such as 500ms, 15s, 5m, 1h, 7d")
         seconds = float(found[1]) * _UNITS[found[2]]
-        if not 0 < seconds <= _LONGEST.total_seconds():
+        if not _SHORTEST.total_seconds() <= seconds <= _LONGEST.total_seconds():
             raise ValueError(f"{value!r} is out of range: a duration is more than zero and at most 365d")
         return cls(seconds=seconds)
 

@@ -2,6 +2,7 @@
 
 BridgeError
     ConfigError             the configuration has problems; carries every one of them
+    SettingsError           the environment has problems; carries every one of them
     ExpressionError         an expression cannot be compiled (at load)
     EvaluationError         an expression cannot be evaluated for this event (at run time)
         MissingName         ... because the event does not carry a name it uses
@@ -47,6 +48,15 @@ class ConfigError(BridgeError):
         """Keep the problems, sorted by file, line and column."""
         self.problems = tuple(sorted(problems))
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class SettingsError(BridgeError):
+    """The environment cannot be used; `problems` holds every reason, each naming its variable."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """Keep the problems in the order given."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(self.problems))
 
 
 class ExpressionError(BridgeError, ValueError):

@@ -5,6 +5,7 @@ it is compiled, evaluation always ends in a value, `missing` or a named error, i
 and text that came from an event is never parsed again.
 """
 
+import reprlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -16,21 +17,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
 from bridge.errors import EvaluationError, ExpressionError, MissingName
-from bridge.functions import FILTERS, METHODS, TESTS, compile_pattern, to_json, to_text
+from bridge.expression_check import TOO_DEEP, check
+from bridge.functions import FILTERS, TESTS, to_json, to_text
 
 Verdict = Literal["true", "false", "missing", "error"]
 Path = tuple[str | int, ...]
 """`body.commits[0].id` as ("body", "commits", 0, "id")."""
 
 MAX_TEXT_CHARACTERS = 1_000_000
-
-_REFUSED = {
-    nodes.Mul: "`*` is not available: repeating text from an event could fill the memory",
-    nodes.Pow: "`**` is not available: powers of numbers from an event could fill the memory",
-    nodes.Mod: "`%` is not available: formatting text from an event could fill the memory; put `${{ }}` into the text",
-}
-_TAKES_NAMES = {"select": 0, "reject": 0, "selectattr": 1, "rejectattr": 1}
-"""Filters that take a test's name, and at which position it stands."""
 
 
 class _Missing(ChainableUndefined, StrictUndefined):
@@ -68,14 +62,14 @@ def _environment() -> _Environment:
 _ENVIRONMENT = _environment()
 
 
-class ConditionResult(Struct, frozen=True, omit_defaults=True):
+class ConditionResult(Struct, frozen=True):
     """What one condition said of one event."""
 
     text: str
     verdict: Verdict
-    values: dict[str, Any] = {}
+    values: dict[str, Any]
     """The names the condition uses, with what they were; missing ones are absent."""
-    reason: str | None = None
+    reason: str | None
     """Why it is not true, for people."""
 
 
@@ -86,9 +80,12 @@ class Condition:
         """Compile; ExpressionError says what is wrong."""
         self.source = source
         tree = _parse(lambda: _expression(source))
-        _check(tree)
+        check(tree)
         self.paths = _paths(tree)
-        self._run = _ENVIRONMENT.compile_expression(source, undefined_to_none=False)._template
+
+    @cached_property
+    def _run(self) -> Any:
+        return _ENVIRONMENT.compile_expression(self.source, undefined_to_none=False)._template
 
     @classmethod
     def decode(cls, value: Any) -> Self:
@@ -107,7 +104,7 @@ class Condition:
         try:
             value = self._value(names)
         except UndefinedError as error:
-            return self._result("missing", names, self._missing(names, error))
+            return self._result("missing", names, self._missing(names, str(error)))
         except Exception as error:  # noqa: BLE001 - whatever JSON anyone sends, a condition ends in an answer
             return self._result("error", names, f"{type(error).__name__}: {error}")
         if value is True:
@@ -115,21 +112,20 @@ class Condition:
         if value is False:
             return self._result("false", names, self._seen(names))
         if isinstance(value, Undefined):
-            return self._result("missing", names, self._missing(names, None))
+            return self._result("missing", names, self._missing(names, value._undefined_message))
         return self._result("error", names, f"a condition must be true or false, this is {_kind(value)}")
 
     def _value(self, names: Mapping[str, Any]) -> Any:
-        context = self._run.new_context(names)  # type: ignore[arg-type]  # Jinja copies any mapping, its stub says dict
-        for _ in self._run.root_render_func(context):
-            raise AssertionError("a compiled expression yields no text")
+        context = self._run.new_context(names)
+        list(self._run.root_render_func(context))  # yields no text: a compiled expression leaves its value in `vars`
         return context.vars["result"]
 
     def _result(self, verdict: Verdict, names: Mapping[str, Any], reason: str | None) -> ConditionResult:
         return ConditionResult(self.source, verdict, _values(self.paths, names), reason)
 
-    def _missing(self, names: Mapping[str, Any], error: UndefinedError | None) -> str:
+    def _missing(self, names: Mapping[str, Any], otherwise: str) -> str:
         absent = [dotted(path) for path in self.paths if look_up(path, names) is MISSING]
-        return " and ".join(absent) + (" is missing" if len(absent) == 1 else " are missing") if absent else str(error)
+        return " and ".join(absent) + (" is missing" if len(absent) == 1 else " are missing") if absent else otherwise
 
     def _seen(self, names: Mapping[str, Any]) -> str | None:
         seen = [f"{name} is {_shown(value)}" for name, value in _values(self.paths, names).items()]
@@ -148,7 +144,7 @@ class Text:
         """Compile; ExpressionError says what is wrong."""
         self.source = source
         tree = _parse(lambda: _ENVIRONMENT.parse(source))
-        _check(tree)
+        check(tree)
         self.paths = _paths(tree)
         self.literal = "${{" not in source
 
@@ -235,8 +231,19 @@ def _values(paths: tuple[Path, ...], names: Mapping[str, Any]) -> dict[str, Any]
     return {name: value for name, value in found if value is not MISSING}
 
 
+class _Glimpse(reprlib.Repr):
+    def __init__(self) -> None:
+        # Deeper or longer than this falls outside the one line that is shown.
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict, self.maxstring, self.maxlong = 4, 20, 20, 200, 200
+
+
 def _shown(value: Any) -> str:
-    text = repr(value)
+    """Return the beginning of a value's repr, at a cost that does not depend on its size or depth."""
+    try:
+        text = _Glimpse().repr(value)
+    except ValueError:
+        text = "a number of more than 4,300 digits"  # CPython does not write those out
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - one terminal line
 
 
@@ -257,10 +264,12 @@ def _expression(source: str) -> nodes.Node:
 def _parse(parse: Any) -> nodes.Node:
     try:
         tree: nodes.Node = parse()
-    except TemplateError as error:
+    except ExpressionError:
+        raise
+    except (TemplateError, ValueError) as error:  # ValueError: a number of more digits than Python reads
         raise ExpressionError(_friendly(str(error))) from None
     except RecursionError:
-        raise ExpressionError("the expression is nested too deeply") from None
+        raise ExpressionError(TOO_DEEP) from None
     return tree
 
 
@@ -268,62 +277,6 @@ def _friendly(message: str) -> str:
     if "got '='" in message or message.startswith("unexpected '='"):
         return f"{message}: to compare, write =="
     return message.replace("end of print statement", "the end of the expression, }}")
-
-
-def _check(tree: nodes.Node) -> None:
-    for node in (tree, *tree.find_all(nodes.Node)):
-        if isinstance(node, nodes.BinExpr) and type(node) in _REFUSED:
-            raise ExpressionError(_REFUSED[type(node)])
-        if isinstance(node, nodes.Filter):
-            _check_filter(node)
-        elif isinstance(node, nodes.Test):
-            _check_test(node.name, node.args)
-        elif isinstance(node, nodes.Call):
-            _check_call(node)
-        elif isinstance(node, nodes.Getattr) and node.attr.startswith("_"):
-            raise ExpressionError(f"{node.attr!r} is not available: names that begin with _ are Python's own")
-
-
-def _check_filter(node: nodes.Filter) -> None:
-    if node.name not in FILTERS:
-        raise ExpressionError(f"unknown filter {node.name!r}; there are: {', '.join(sorted(FILTERS))}")
-    if node.dyn_args is not None or node.dyn_kwargs is not None:
-        raise ExpressionError("* and ** arguments are not available")
-    if node.name == "map" and node.args:
-        name = _constant(node.args[0], "the name of a filter")
-        if name not in FILTERS:
-            raise ExpressionError(f"unknown filter {name!r}; there are: {', '.join(sorted(FILTERS))}")
-    at = _TAKES_NAMES.get(node.name)
-    if at is not None and len(node.args) > at:
-        _check_test(_constant(node.args[at], "the name of a test"), node.args[at + 1 :])
-
-
-def _check_test(name: Any, arguments: list[nodes.Expr]) -> None:
-    if name not in TESTS:
-        raise ExpressionError(f"unknown test {name!r}; there are: {', '.join(sorted(TESTS))}")
-    if name in ("like", "matching"):
-        if len(arguments) != 1:
-            raise ExpressionError(f"`is {name}` needs one pattern in quotes")
-        pattern = _constant(arguments[0], f"the pattern of `is {name}`")
-        if name == "matching":
-            compile_pattern(pattern)
-
-
-def _check_call(node: nodes.Call) -> None:
-    method = node.node.attr if isinstance(node.node, nodes.Getattr) else None
-    if method == "replace":
-        raise ExpressionError("write `| replace(old, new)` instead of `.replace(old, new)`")
-    if method not in METHODS:
-        what = f".{method}()" if method else "a call"
-        raise ExpressionError(f"{what} is not available; of text there are: {', '.join(sorted(METHODS))}")
-    if node.dyn_args is not None or node.dyn_kwargs is not None:
-        raise ExpressionError("* and ** arguments are not available")
-
-
-def _constant(node: nodes.Expr, what: str) -> str:
-    if isinstance(node, nodes.Const) and isinstance(node.value, str):
-        return node.value
-    raise ExpressionError(f"{what} must be written out in quotes: text from an event is never parsed")
 
 
 def _paths(tree: nodes.Node) -> tuple[Path, ...]:

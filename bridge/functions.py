@@ -16,12 +16,17 @@ import msgspec
 import re2
 from jinja2 import Undefined
 from jinja2.filters import FILTERS as JINJA_FILTERS
-from jinja2.tests import TESTS as JINJA_TESTS
+from jinja2.tests import TESTS as _JINJA_TESTS
 
 from bridge.errors import EvaluationError, ExpressionError
 
+JINJA_TESTS: Mapping[str, Any] = _JINJA_TESTS  # Jinja's own annotation is of no use to a type checker
+
 MAX_GROWN_CHARACTERS = 1_000_000
 """What one `replace` or `join` may produce."""
+
+MAX_PRECISION = 15
+"""Digits `round` takes: Jinja's own raises 10 to this power, however large an event says it is."""
 
 METHODS = frozenset(
     "capitalize count endswith find isalnum isalpha isdigit lower lstrip partition removeprefix removesuffix rfind "
@@ -117,6 +122,12 @@ def _sum(value: Iterable[Any]) -> float:
     return sum(_needs_number(item) for item in value)
 
 
+def _round(value: Any, precision: Any = 0, method: str = "common") -> Any:
+    if not isinstance(precision, int) or abs(precision) > MAX_PRECISION:
+        raise EvaluationError(f"`round` takes at most {MAX_PRECISION} digits")
+    return JINJA_FILTERS["round"](value, precision, method)
+
+
 def _split(value: Any, separator: str | None = None) -> list[str]:
     return _needs_text(value, "split").split(separator)
 
@@ -150,7 +161,7 @@ def _is_mapping(value: Any) -> bool:
 
 _TAKEN_FILTERS = (
     "abs capitalize count d default dictsort first float int items last length list lower map max min reject "
-    "rejectattr reverse round select selectattr sort string title trim truncate unique upper wordcount"
+    "rejectattr reverse select selectattr sort string title trim truncate unique upper wordcount"
 )
 _TAKEN_TESTS = (
     "boolean defined divisibleby eq equalto even false float ge greaterthan gt in integer iterable le lessthan lower "
@@ -168,6 +179,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "join": _join,
     "json": to_json,
     "replace": _replace,
+    "round": _round,
     "sha256": _sha256,
     "split": _split,
     "sum": _sum,

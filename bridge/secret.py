@@ -65,7 +65,7 @@ def _from_environment(name: str, environ: Mapping[str, str]) -> bytes:
         return _from_file(Path(file))
     if name not in environ:
         raise ValueError(f"the environment variable {name} (or {name}_FILE) is not set")
-    return _not_empty(environ[name].encode(), f"the environment variable {name}")
+    return _not_empty(environ[name].encode(errors="surrogateescape"), f"the environment variable {name}")
 
 
 def _from_file(path: Path) -> bytes:

@@ -9,9 +9,8 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
-from bridge.config import load
-from bridge.settings import Settings
 
+from bridge.config import load
 from bridge.emulators import github, receiver, slack_sender
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
@@ -19,6 +18,7 @@ from bridge.emulators.receiver import Receiver
 from bridge.emulators.serving import Server
 from bridge.emulators.slack import Slack
 from bridge.process import Service
+from bridge.settings import Settings
 from bridge.store import Store
 
 WHSEC = "whsec_" + b64encode(b"0123456789abcdef0123456789abcdef").decode()

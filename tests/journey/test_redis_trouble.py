@@ -142,4 +142,3 @@ async def test_a_lost_ring_is_made_up_for_by_the_sweep(place: World, own: OwnSer
     await place.store.redis.delete("gb:arq")
     execution = await place.ended(execution_id, seconds=25)
     assert execution["notifications"][0]["state"] == "delivered"
-

@@ -6,7 +6,13 @@ from bridge.pacing import LONGEST_WAIT_SECONDS, jittered, spoken
 
 def test_lengths_of_time_read_as_a_person_would_say_them() -> None:
     """Seconds, then minutes, then both."""
-    assert [spoken(seconds) for seconds in (0.3, 45, 60, 300, 3665)] == ["0.3 s", "45 s", "1 min", "5 min", "61 min 5 s"]
+    assert [spoken(seconds) for seconds in (0.3, 45, 60, 300, 3665)] == [
+        "0.3 s",
+        "45 s",
+        "1 min",
+        "5 min",
+        "61 min 5 s",
+    ]
 
 
 def test_no_wait_is_longer_than_a_day() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from bridge.outbound import Outbound
 from msgspec import Struct, structs
 
 from bridge.clock import Clock
@@ -13,7 +14,6 @@ from bridge.contracts import Engine, Message, Notifier, Order, Poll, Snapshot, S
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.model import Execution, Progress, Status
-from bridge.outbound import Outbound
 from bridge.pipeline import Bridge, step
 from bridge.records import Claim, Recipient, Record, Step
 from bridge.rules import RuleSet
@@ -293,9 +293,7 @@ async def test_a_review_stops_the_deadlines_clock() -> None:
     assert entered.review_since_ms == pytest.approx(NOW_MS, abs=5000)
     assert entered.again_seconds is not None
     assert 48 <= entered.again_seconds <= 72
-    still = await taken(
-        Given(status=Status.REVIEW_PENDING, age_seconds=9e5, review_since_ms=NOW_MS - 9e8), waiting
-    )
+    still = await taken(Given(status=Status.REVIEW_PENDING, age_seconds=9e5, review_since_ms=NOW_MS - 9e8), waiting)
     assert still.execution.status == Status.REVIEW_PENDING
     assert still.review_since_ms == NOW_MS - 9e8
     left = await taken(

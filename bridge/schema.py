@@ -1,0 +1,150 @@
+"""The JSON Schema of the configuration, for editors. Pure."""
+
+from collections.abc import Mapping
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from msgspec import Struct, structs
+
+from bridge.engines import AnyEngine
+from bridge.notifiers import AnyNotifier
+from bridge.rules import Name, Rule, Template
+from bridge.sources import AnySource
+from bridge.yaml_convert import SEQUENCES, fields_of, members_of
+
+SECTIONS = ("sources", "engines", "templates", "notifiers")
+TOP_LEVEL = {
+    "version": "The version of this format: 1.",
+    "include": "More files of the same keys, as globs relative to this file.",
+    "sources": "Who may send events, by name; each is a URL, POST /hooks/{name}.",
+    "engines": "Where workflows run, by name.",
+    "templates": "The workflows rules may start, by name, and the variables they take.",
+    "notifiers": "Who may be told how an execution stands, by name.",
+    "rules": "Which events start which template.",
+}
+RULE = {
+    "name": "Unique among all rules; part of every execution's id.",
+    "source": "The name of the source whose events it takes.",
+    "template": "The name of the template it starts.",
+    "event": "The event's name, or a list of names; of GitHub also `pull_request.opened`. Left out: every event.",
+    "when": "Conditions that must all hold, such as branch is like 'release/*'.",
+    "always": "Says that a rule with neither `event` nor `when` is meant to take every event.",
+    "variables": "Values of the template's variables; ${{ }} takes them from the event.",
+    "notify": "The names of the notifiers that are told.",
+    "usage": "How a command is written, such as e2e <url> [branch=main]; names what ${{ args.url }} is.",
+    "description": "One line for people, shown in the command's help.",
+    "on_unknown": "If the trigger may or may not have run: `hold` until it is known, or `retry`, perhaps twice.",
+}
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_SCALARS: dict[Any, Any] = {
+    # Where text is wanted a scalar stays as written, so that 3.10 and true need no quotes.
+    str: ["string", "number", "boolean"],
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    NoneType: "null",
+}
+_LIMITS = {
+    "pattern": "pattern",
+    "description": "description",
+    "ge": "minimum",
+    "gt": "exclusiveMinimum",
+    "le": "maximum",
+    "lt": "exclusiveMaximum",
+}
+
+
+class _File(Struct, kw_only=True):
+    version: Literal[1] | None = None
+    include: str | list[str] | None = None
+    sources: dict[str, AnySource] | None = None
+    engines: dict[str, AnyEngine] | None = None
+    templates: dict[str, Template] | None = None
+    notifiers: dict[str, AnyNotifier] | None = None
+    rules: list[Rule] | None = None
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file, the main one or an included one.
+
+    Made from the same annotations the configuration is read by. msgspec's own generator is of no use here: it
+    fails on every default that is not JSON, such as a Duration.
+    """
+    definitions: dict[str, Any] = {}
+    top = _record(_File, definitions)
+    _describe(top, TOP_LEVEL)
+    for name in SECTIONS:
+        top["properties"][name]["anyOf"][0]["propertyNames"] = _constraints(Name)
+    rule = definitions[_key(Rule)]
+    _describe(rule, RULE)
+    rule["properties"]["when"] |= {"type": ["array", "null", *_SCALARS[str]]}  # one condition may stand for a list
+    return {"$schema": _DIALECT, "title": "genesis-bridge", **top, "$defs": definitions}
+
+
+def _describe(record: dict[str, Any], descriptions: Mapping[str, str]) -> None:
+    for name, description in descriptions.items():
+        record["properties"][name]["description"] = description
+
+
+def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if get_origin(kind) is Annotated:
+        return _schema(get_args(kind)[0], definitions) | _constraints(kind)
+    if get_origin(kind) in (Union, UnionType):
+        return {"anyOf": [_schema(member, definitions) for member in get_args(kind)]}
+    if get_origin(kind) is Literal:
+        return {"enum": list(get_args(kind))}
+    if get_origin(kind) in SEQUENCES:
+        return {"type": ["array", "null"], "items": _schema(get_args(kind)[0], definitions)}
+    if get_origin(kind) is dict:
+        return {"type": ["object", "null"], "additionalProperties": _schema(get_args(kind)[1], definitions)}
+    return _single(kind, definitions)
+
+
+def _single(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if kind is Any:
+        return {}
+    if kind in _SCALARS:
+        return {"type": _SCALARS[kind]}
+    if issubclass(kind, Enum):
+        return {"enum": [entry.value for entry in kind]}
+    if not issubclass(kind, Struct):
+        written: dict[str, Any] = kind.schema()
+        return written
+    definitions[_key(kind)] = _record(kind, definitions)
+    return {"$ref": f"#/$defs/{_key(kind)}"}
+
+
+def _record(cls: type[Struct], definitions: dict[str, Any]) -> dict[str, Any]:
+    properties = {key: _field(field, definitions) for key, field in fields_of(cls).items()}
+    required = [key for key, field in fields_of(cls).items() if field.required]
+    tag, tag_field = cls.__struct_config__.tag, cls.__struct_config__.tag_field
+    if tag is not None:
+        properties = {str(tag_field): {"const": tag}} | properties
+        required = [str(tag_field), *required]
+    described = {"description": cls.__doc__.partition("\n")[0]} if cls.__doc__ else {}
+    # Without a required key, nothing written at all (null) is the record of its defaults.
+    kind: Any = "object" if required else ["object", "null"]
+    return described | {"type": kind, "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _field(field: structs.FieldInfo, definitions: dict[str, Any]) -> dict[str, Any]:
+    written = _schema(field.type, definitions)
+    if isinstance(field.default, (str, bool, int)):
+        written = written | {"default": field.default}
+    return written
+
+
+def _constraints(kind: Any) -> dict[str, Any]:
+    metas = get_args(kind)[1:]
+    found = {word: getattr(meta, name) for meta in metas for name, word in _LIMITS.items()}
+    unit = "Items" if get_origin(members_of(kind)[0]) in SEQUENCES else "Length"
+    for meta in metas:
+        found |= {f"min{unit}": meta.min_length, f"max{unit}": meta.max_length}
+    return {word: value for word, value in found.items() if value is not None}
+
+
+def _key(cls: type[Struct]) -> str:
+    # Two adapters may have the same name (a source and a notifier called Slack), but not in one module.
+    return f"{cls.__module__.removeprefix('bridge.')}.{cls.__name__}"

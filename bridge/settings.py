@@ -1,0 +1,130 @@
+"""Where things are: environment variables -> Settings. What the bridge does is in the configuration."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from bridge.errors import SettingsError
+from bridge.secret import Secret
+from bridge.suggest import unknown
+
+PREFIX = "BRIDGE_"
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The environment, read once at start-up."""
+
+    config: Path = Path("config/bridge.yaml")
+    redis_url: str | None = None
+    """May hold a password. None: a private Valkey in `data_dir`."""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    public_url: str | None = None
+    """How others reach us, without a slash at the end."""
+    data_dir: Path = Path(".bridge")
+    api_tokens: tuple[Secret, ...] = ()
+    """Bearer tokens that may operate."""
+    read_tokens: tuple[Secret, ...] = ()
+    """Bearer tokens that may look."""
+    log: Literal["json", "console"] | None = None
+    """None: `console` on a terminal, else `json`."""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str]) -> Self:
+        """Read every BRIDGE_ variable; SettingsError names all that are wrong."""
+        problems = list(_strangers(environ))
+        values: dict[str, Any] = {}
+        for field, read in _READERS.items():
+            name = PREFIX + field.upper()
+            try:
+                text = _value(name, environ, secret=field in _SECRET)
+                if text is not None:
+                    values[field] = read(text)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        if problems:
+            raise SettingsError(problems)
+        return cls(**values)
+
+    def __repr__(self) -> str:
+        """Show where things are, but no password and no token."""
+        shown = {field: getattr(self, field) for field in _READERS if field not in _SECRET}
+        return f"Settings({', '.join(f'{field}={value!r}' for field, value in shown.items())})"
+
+
+def _strangers(environ: Mapping[str, str]) -> Iterator[str]:
+    known = [PREFIX + field.upper() for field in _READERS]
+    known += [f"{PREFIX}{field.upper()}_FILE" for field in _SECRET]
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            hint = _SERVICE_LINK if environ[name].startswith("tcp://") or "_SERVICE_" in name else ""
+            yield unknown("variable", name, known) + hint
+
+
+def _value(name: str, environ: Mapping[str, str], *, secret: bool) -> str | None:
+    file = f"{name}_FILE"
+    if secret and file in environ:
+        if name in environ:
+            raise ValueError(f"{file} is set as well: set one of the two")
+        return Secret.decode({"file": environ[file]}, environ).text()
+    if name not in environ:
+        return None
+    if not environ[name].strip():
+        raise ValueError("is empty: give it a value or leave it unset")
+    return environ[name].strip()
+
+
+def _redis_url(text: str) -> str:
+    # Neither the URL nor what a parser says of it is shown: it may hold a password.
+    if text.partition("://")[0] not in REDIS_SCHEMES or "://" not in text:
+        raise ValueError(f"is not a URL that begins with {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}")
+    return text
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 5 and int(text) <= 65535):  # noqa: PLR2004 - TCP's own
+        raise ValueError(f"{text!r} is not a port: write a number from 0 to 65535" + _link_hint(text))
+    return int(text)
+
+
+def _link_hint(text: str) -> str:
+    return _SERVICE_LINK if text.startswith("tcp://") else ""
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)  # a ValueError of its own for a broken host
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"{text!r} is not an address such as https://bridge.example.com")
+    return text.rstrip("/")
+
+
+def _tokens(text: str) -> tuple[Secret, ...]:
+    tokens = [token.strip() for token in text.split(",")]
+    if not all(tokens):
+        raise ValueError("holds an empty token: separate tokens by single commas")
+    return tuple(Secret("a token", token.encode()) for token in tokens)
+
+
+def _log(text: str) -> str:
+    if text not in ("json", "console"):
+        raise ValueError(f"{text!r} is neither json nor console")
+    return text
+
+
+_SERVICE_LINK = "; Kubernetes sets this for a Service named 'bridge': say `enableServiceLinks: false` in the pod"
+_SECRET = ("redis_url", "api_tokens", "read_tokens")
+_READERS: dict[str, Callable[[str], Any]] = {
+    "config": Path,
+    "redis_url": _redis_url,
+    "host": str,
+    "port": _port,
+    "public_url": _public_url,
+    "data_dir": Path,
+    "api_tokens": _tokens,
+    "read_tokens": _tokens,
+    "log": _log,
+}

@@ -1,0 +1,200 @@
+"""The commands as a person types them: processes, signals, exit codes, what is printed."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from tests.journey.conftest import SECRETS, WHSEC
+
+COMMAND = Path(sys.executable).parent / "genesis-bridge"
+CONFIG = """
+version: 1
+sources:
+  relay: {type: generic, auth: {type: hmac, preset: standard-webhooks, secrets: [{env: RELAY_SECRET}]}}
+engines:
+  genesis: {type: genesis, api_key: {env: GENESIS_KEY}}
+templates:
+  e2e: {engine: genesis, id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44}
+rules:
+  - {name: run, source: relay, event: run, template: e2e}
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Return a small configuration."""
+    path = tmp_path / "bridge.yaml"
+    path.write_text(CONFIG)
+    return path
+
+
+def called(*arguments: str, **environ: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environ)
+
+
+def environment(config: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    return {
+        **kept,
+        "BRIDGE_CONFIG": str(config),
+        "BRIDGE_DATA_DIR": str(config.parent / "data"),
+        "BRIDGE_PORT": port,
+        "RELAY_SECRET": WHSEC,
+        "GENESIS_KEY": "k",
+        **more,
+    }
+
+
+def test_check_says_what_it_found(config: Path) -> None:
+    """A good configuration is counted."""
+    result = called("check", str(config), RELAY_SECRET=WHSEC, GENESIS_KEY="k")
+    assert result.exit_code == 0
+    assert result.output == f"{config}: ok: 1 source, 1 engine, 1 template, 0 notifiers, 1 rule\n"
+
+
+def test_check_names_every_mistake_with_its_place(config: Path) -> None:
+    """All problems at once, each as file:line:column, and exit code 1."""
+    config.write_text(CONFIG.replace("source: relay", "source: rely").replace("e2e: {engine: g", "e2e: {engine: j"))
+    result = called("check", str(config), RELAY_SECRET=WHSEC, GENESIS_KEY="k")
+    assert result.exit_code == 1
+    places = re.findall(rf"^{re.escape(str(config))}:(\d+):\d+: ", result.output, flags=re.MULTILINE)
+    assert places == ["8", "10"]
+    assert "2 problems" in result.output
+
+
+def test_check_without_secrets_needs_none(config: Path) -> None:
+    """A missing secret is a mistake, unless the machine is not meant to have any."""
+    assert called("check", str(config)).exit_code == 1
+    assert called("check", str(config), "--no-secrets").exit_code == 0
+
+
+def test_check_takes_its_file_from_the_environment(config: Path) -> None:
+    """Without an argument it is the file the service would run."""
+    result = called("check", "--no-secrets", BRIDGE_CONFIG=str(config))
+    assert result.output.startswith(str(config))
+
+
+def test_a_wrong_environment_is_named() -> None:
+    """An unknown BRIDGE_ variable is refused with the likely meant one."""
+    result = called("check", BRIDGE_PROT="80")
+    assert result.exit_code == 1
+    assert "BRIDGE_PROT" in result.output
+    assert "BRIDGE_PORT" in result.output
+
+
+def test_schema_is_json() -> None:
+    """What editors read."""
+    assert "rules" in msgspec.json.decode(called("schema").output)["properties"]
+
+
+def test_serve_and_worker_need_a_redis(config: Path) -> None:
+    """Only `up` brings its own server; the message says what to do."""
+    for command in ("serve", "worker"):
+        result = called(command, **environment(config))
+        assert result.exit_code == 1
+        assert "BRIDGE_REDIS_URL" in result.output
+
+
+def test_a_taken_port_is_said_so(config: Path) -> None:
+    """One line, no traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        result = called("serve", **environment(config, BRIDGE_PORT=port, BRIDGE_REDIS_URL="redis://127.0.0.1:1"))
+    assert result.exit_code == 1
+    assert f"127.0.0.1:{port}" in result.output
+    assert "BRIDGE_PORT" in result.output
+
+
+@pytest.fixture
+def processes() -> Iterator[list[subprocess.Popen[str]]]:
+    """Collect processes, and end what a failing test leaves behind."""
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def started(processes: list[subprocess.Popen[str]], environ: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [COMMAND, *arguments], env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    processes.append(process)
+    return process
+
+
+def answers(url: str, seconds: float = 15) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with urllib.request.urlopen(url, timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_up_serves_until_it_is_told_to_stop(config: Path, processes: list[subprocess.Popen[str]], name: str) -> None:
+    """Web, worker and a private server in one process; it stops cleanly and leaves no server behind."""
+    environ = environment(config)
+    process = started(processes, environ, "up")
+    assert answers(f"http://127.0.0.1:{environ['BRIDGE_PORT']}/readyz")
+    process.send_signal(getattr(signal, name))
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
+    lines = [msgspec.json.decode(line) for line in output.splitlines()]
+    assert [line["event"] for line in lines] == ["process.started", "process.stopped"]
+    assert not (config.parent / "data" / "valkey.sock").exists()
+
+
+def test_web_and_worker_may_be_processes_of_their_own(
+    config: Path, redis_url: str, processes: list[subprocess.Popen[str]]
+) -> None:
+    """`serve` and `worker` share nothing but Redis, and both stop on SIGTERM."""
+    environ = environment(config, BRIDGE_REDIS_URL=redis_url)
+    both = [started(processes, environ, command) for command in ("serve", "worker")]
+    assert answers(f"http://127.0.0.1:{environ['BRIDGE_PORT']}/readyz")
+    time.sleep(0.5)
+    for process in both:
+        process.terminate()
+    for process in both:
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode == 0, output
+
+
+def test_the_demo_ends_with_three_completed_executions(config: Path, processes: list[subprocess.Popen[str]]) -> None:
+    """The README's first command, as a script would call it."""
+    process = started(processes, environment(config, COLUMNS="160"), "demo", "--once")
+    output, _ = process.communicate(timeout=50)
+    assert process.returncode == 0, output
+    table = output[output.index("What became of them") :]
+    assert table.count("completed") >= 3
+    assert "2 callbacks, 2 with a valid signature" in output
+
+
+def test_an_emulator_serves_until_it_is_told_to_stop(config: Path, processes: list[subprocess.Popen[str]]) -> None:
+    """It says where it listens and what arrived."""
+    for what in ("genesis", "slack", "receiver"):
+        environ = environment(config, EMULATOR_SECRET=SECRETS["CALLBACK_SECRET"])
+        process = started(processes, environ, "emulate", what, "--port", environ["BRIDGE_PORT"])
+        assert answers(f"http://127.0.0.1:{environ['BRIDGE_PORT']}/_emulator/journal")
+        process.terminate()
+        output, _ = process.communicate(timeout=20)
+        assert process.returncode == 0, output
+        assert f"{what} on http://127.0.0.1:{environ['BRIDGE_PORT']}" in output

@@ -1,0 +1,145 @@
+"""What exists is tested, documented and in its layer; what is documented exists."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bridge.cli import main
+from bridge.config import load
+from bridge.engines import ENGINES
+from bridge.model import Status
+from bridge.notifiers import NOTIFIERS
+from bridge.rules import Rule, Template, Variable
+from bridge.schema import schema
+from bridge.settings import Settings
+from bridge.sources import AnySource
+
+ROOT = Path(__file__).parents[1]
+DOCS = {path: path.read_text() for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]}
+ALL_DOCS = "\n".join(DOCS.values())
+TESTS = "\n".join(path.read_text() for path in sorted((ROOT / "tests").rglob("*.py")))
+CONFIGS = sorted([*(ROOT / "config").glob("*.yaml"), *(ROOT / "config" / "examples").glob("*.yaml")])
+YAML = [
+    pytest.param(text, id=f"{path.name}-{number}")
+    for path, whole in DOCS.items()
+    for number, text in enumerate(re.findall(r"^```yaml\n(.*?)^```", whole, flags=re.MULTILINE | re.DOTALL))
+    if text.startswith("version: 1")
+]
+
+
+def modules() -> set[str]:
+    return {path.stem for path in (ROOT / "bridge").glob("*.py")} - {"__init__"}
+
+
+def test_the_layers_hold() -> None:
+    """Imports go downwards only (pyproject.toml, tool.importlinter)."""
+    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_every_module_has_its_layer() -> None:
+    """A new module is put into a layer, or this fails."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    placed = {name.strip().removeprefix("bridge.") for layer in layers for name in layer.split("|")}
+    assert placed == modules() | {"sources", "engines", "notifiers"}
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_every_module_is_tested(name: str) -> None:
+    """Some test imports it, or calls its command."""
+    by_command = {"cli", "demo", "demo_view", "app", "api", "problems", "worker", "tracker"}
+    assert name in by_command or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_is_documented_and_tested(name: str) -> None:
+    """The command's name stands in the docs and in a test."""
+    assert re.search(rf"genesis-bridge {name}\b", ALL_DOCS), name
+    assert f'"{name}"' in TESTS
+
+
+@pytest.mark.parametrize("name", Settings.__struct_fields__)
+def test_every_setting_is_documented_and_tested(name: str) -> None:
+    """As the environment variable it is."""
+    variable = f"BRIDGE_{name.upper()}"
+    assert variable in ALL_DOCS
+    assert variable in TESTS
+
+
+@pytest.mark.parametrize("kind", [*ENGINES, *NOTIFIERS, *AnySource.__args__], ids=lambda kind: kind.__name__)
+def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None:
+    """Every YAML key of sources, engines and notifiers."""
+    assert f"`{kind.__struct_config__.tag}`" in ALL_DOCS
+    for field in kind.__struct_fields__:
+        assert re.search(rf"\b{field}\b", ALL_DOCS), field
+        assert re.search(rf"\b{field}\b", TESTS), field
+
+
+@pytest.mark.parametrize("kind", [Rule, Template, Variable], ids=lambda kind: kind.__name__)
+def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
+    """Every YAML key of rules, templates and variables."""
+    for field in kind.__struct_fields__:
+        assert f"`{field}" in ALL_DOCS, field
+        assert re.search(rf"\b{field}\b", TESTS), field
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_is_documented_and_tested(status: Status) -> None:
+    """In words for people, and by name in a test."""
+    assert f"`{status}`" in ALL_DOCS
+    assert f'"{status}"' in TESTS or f"Status.{status.name}" in TESTS
+
+
+@pytest.mark.parametrize("kind", AnySource.__args__, ids=lambda kind: kind.__name__)
+def test_every_fact_is_documented_as_the_code_has_it(kind: type) -> None:
+    """The table in docs/rules.md is the code's own."""
+    for name, meaning in kind.facts.items():  # type: ignore[attr-defined]
+        assert f"| `{name}` | {meaning} |" in ALL_DOCS, name
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    """config/bridge.yaml and every example, without secrets."""
+    assert load(path, None).ruleset.rules
+
+
+@pytest.mark.parametrize("text", YAML)
+def test_every_whole_configuration_in_the_docs_loads(text: str, tmp_path: Path) -> None:
+    """What a reader copies works."""
+    path = tmp_path / "bridge.yaml"
+    path.write_text(text)
+    assert load(path, None).ruleset.rules
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_configuration_satisfies_the_schema(path: Path) -> None:
+    """What editors are told agrees with what is loaded."""
+    command = [Path(sys.executable).parent / "check-jsonschema", "--schemafile", "config/bridge.schema.json", str(path)]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_committed_schema_is_fresh() -> None:
+    """config/bridge.schema.json is what `genesis-bridge schema` prints."""
+    committed = msgspec.json.decode((ROOT / "config" / "bridge.schema.json").read_bytes())
+    assert committed == msgspec.json.decode(msgspec.json.encode(schema()))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "bridge").rglob("*.py")), ids=lambda path: path.stem)
+def test_modules_stay_small(path: Path) -> None:
+    """Nobody has to scroll for the whole of an idea: 350 lines at most."""
+    assert path.read_text().count("\n") <= 350
+
+
+def test_every_link_in_the_docs_leads_somewhere() -> None:
+    """Relative links only; others are the web's business."""
+    for path, text in DOCS.items():
+        for link in re.findall(r"\]\(([^)#]+)", text):
+            assert link.startswith("http") or (path.parent / link).exists(), f"{path.name}: {link}"

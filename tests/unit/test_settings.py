@@ -1,0 +1,141 @@
+"""The environment is read once, all its mistakes are told at once, and its secrets never."""
+
+from pathlib import Path
+
+import pytest
+
+from bridge.errors import SettingsError
+from bridge.settings import Settings
+
+
+def problems(environ):
+    """Return what is wrong with an environment."""
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(environ)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+def test_defaults_work_on_a_laptop():
+    """Nothing set, and everybody else's variables, is the laptop: loopback, private store, no tokens."""
+    settings = Settings.load({"PATH": "/bin", "NOT_BRIDGE_PORT": "x"})
+    assert settings == Settings()
+    assert (settings.config, settings.data_dir) == (Path("config/bridge.yaml"), Path(".bridge"))
+    assert (settings.host, settings.port, settings.redis_url, settings.log) == ("127.0.0.1", 8080, None, None)
+
+
+def test_reads_every_variable():
+    """Each variable ends in its field, as the type it is used as."""
+    settings = Settings.load(
+        {
+            "BRIDGE_CONFIG": "/etc/bridge.yaml",
+            "BRIDGE_REDIS_URL": "rediss://u:p@r:6379/0",
+            "BRIDGE_HOST": "0.0.0.0",  # noqa: S104 - what containers say
+            "BRIDGE_PORT": "0",
+            "BRIDGE_PUBLIC_URL": "https://b.example.com/sub/",
+            "BRIDGE_DATA_DIR": "/data",
+            "BRIDGE_API_TOKENS": "one, two",
+            "BRIDGE_READ_TOKENS": "three",
+            "BRIDGE_LOG": "json",
+        }
+    )
+    assert (settings.config, settings.data_dir) == (Path("/etc/bridge.yaml"), Path("/data"))
+    assert (settings.redis_url, settings.port) == ("rediss://u:p@r:6379/0", 0)
+    assert (settings.public_url, settings.log) == ("https://b.example.com/sub", "json")
+    assert [token.text() for token in settings.api_tokens] == ["one", "two"]
+    assert [token.text() for token in settings.read_tokens] == ["three"]
+
+
+@pytest.mark.parametrize("url", ["redis://r", "rediss://r", "unix:///run/redis"])
+def test_takes_every_kind_of_redis_url(url):
+    """Plain, TLS and socket addresses are taken as they are."""
+    assert Settings.load({"BRIDGE_REDIS_URL": url}).redis_url == url
+
+
+def test_secrets_may_stand_in_files(tmp_path):
+    """Every secret variable has a _FILE form, for mounted secrets."""
+    for name, content in (("redis", "redis://:pw@r\n"), ("api", "one,two\n"), ("read", "three")):
+        (tmp_path / name).write_text(content)
+    settings = Settings.load(
+        {
+            "BRIDGE_REDIS_URL_FILE": str(tmp_path / "redis"),
+            "BRIDGE_API_TOKENS_FILE": str(tmp_path / "api"),
+            "BRIDGE_READ_TOKENS_FILE": str(tmp_path / "read"),
+        }
+    )
+    assert settings.redis_url == "redis://:pw@r"
+    assert [token.text() for token in (*settings.api_tokens, *settings.read_tokens)] == ["one", "two", "three"]
+
+
+def test_is_shown_without_secrets():
+    """The repr says where things are, without password and tokens."""
+    shown = repr(Settings.load({"BRIDGE_REDIS_URL": "redis://:pw@r", "BRIDGE_API_TOKENS": "token", "BRIDGE_PORT": "1"}))
+    assert "port=1" in shown
+    assert "pw" not in shown
+    assert "token" not in shown
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"BRIDGE_PROT": "1"}, "unknown variable 'BRIDGE_PROT': did you mean 'BRIDGE_PORT'?"),
+        ({"BRIDGE_PORT_FILE": "x"}, "unknown variable 'BRIDGE_PORT_FILE': did you mean 'BRIDGE_PORT'?"),
+        ({"BRIDGE_PORT": "http"}, "BRIDGE_PORT: 'http' is not a port: write a number from 0 to 65535"),
+        ({"BRIDGE_PORT": "65536"}, "BRIDGE_PORT: '65536' is not a port: write a number from 0 to 65535"),
+        ({"BRIDGE_PORT": "٣"}, "BRIDGE_PORT: '٣' is not a port: write a number from 0 to 65535"),
+        ({"BRIDGE_HOST": " "}, "BRIDGE_HOST: is empty: give it a value or leave it unset"),
+        ({"BRIDGE_LOG": "yaml"}, "BRIDGE_LOG: 'yaml' is neither json nor console"),
+        ({"BRIDGE_API_TOKENS": "a,,b"}, "BRIDGE_API_TOKENS: holds an empty token: separate tokens by single commas"),
+        ({"BRIDGE_API_TOKENS": ""}, "BRIDGE_API_TOKENS: is empty: give it a value or leave it unset"),
+        ({"BRIDGE_API_TOKENS_FILE": "/gone"}, "BRIDGE_API_TOKENS: the file /gone cannot be read: No such file or dir"),
+    ],
+)
+def test_names_the_variable_that_is_wrong(environ, problem):
+    """Each mistake is one line with the variable's name and what to write."""
+    [found] = problems(environ)
+    assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "url", ["b.example.com", "ftp://b", "https://", "https://b/?x=1", "https://b/#x", "https://[b"]
+)
+def test_a_public_url_is_an_address(url):
+    """What others cannot be sent to is no public address."""
+    [found] = problems({"BRIDGE_PUBLIC_URL": url})
+    assert found.startswith("BRIDGE_PUBLIC_URL: ")
+
+
+@pytest.mark.parametrize("url", ["http://:hunter2@r", "hunter2", "redis", "redis:hunter2"])
+def test_a_wrong_redis_url_is_not_repeated(url):
+    """The message says what is wrong without the URL, which may hold a password."""
+    [found] = problems({"BRIDGE_REDIS_URL": url})
+    assert found == "BRIDGE_REDIS_URL: is not a URL that begins with redis://, rediss://, unix://"
+
+
+def test_two_places_for_one_secret_are_one_too_many(tmp_path):
+    """NAME and NAME_FILE together are refused: nobody could say which one holds."""
+    [found] = problems({"BRIDGE_READ_TOKENS": "a", "BRIDGE_READ_TOKENS_FILE": str(tmp_path)})
+    assert found == "BRIDGE_READ_TOKENS: BRIDGE_READ_TOKENS_FILE is set as well: set one of the two"
+
+
+def test_what_kubernetes_adds_is_explained():
+    """Variables of a Service named 'bridge' are refused with the pod setting that ends them."""
+    found = problems(
+        {
+            "BRIDGE_PORT": "tcp://10.0.0.1:80",
+            "BRIDGE_PORT_80_TCP": "tcp://10.0.0.1:80",
+            "BRIDGE_SERVICE_HOST": "10.0.0.1",
+        }
+    )
+    assert len(found) == 3
+    assert all("enableServiceLinks: false" in problem for problem in found)
+
+
+def test_tells_every_problem_at_once():
+    """One run shows all that is wrong."""
+    found = problems({"BRIDGE_LOG": "x", "BRIDGE_PORT": "x", "BRIDGE_NOPE": "x"})
+    assert [problem.split(":")[0] for problem in found] == [
+        "unknown variable 'BRIDGE_NOPE'",
+        "BRIDGE_PORT",
+        "BRIDGE_LOG",
+    ]
