@@ -97,6 +97,12 @@ def port_of(url: httpx.URL) -> int:
     return HTTPS_PORT if url.scheme == "https" else HTTP_PORT
 
 
+def origin(url: str) -> tuple[str, str, int]:
+    """Return a URL's scheme, host (IDNA) and port; ValueError says what is wrong with it."""
+    parsed = parse(url)
+    return parsed.scheme, parsed.raw_host.decode(), port_of(parsed)
+
+
 def base_url(text: str) -> str:
     """Return an operator's base URL without its trailing slash; ValueError says what is wrong with it."""
     try:

@@ -1,7 +1,7 @@
 """Connections, leased one at a time, newest first.
 
-Not httpx's own pool: it is quadratic in open connections (docs/decisions/0006-connections-of-our-own.md) and, after enough cancelled requests, answers every later one with PoolTimeout for good (encode/httpcore #1035,
-#1093).
+Not httpx's own pool: it is quadratic in open connections and, after enough cancelled requests, answers every later one
+with PoolTimeout for good (docs/decisions/0006-connections-of-our-own.md).
 """
 
 import asyncio

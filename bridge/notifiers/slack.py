@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, ClassVar
 
-import httpx
 import msgspec
 
-from bridge.addresses import base_url, parse, port_of
+from bridge.addresses import HTTPS_PORT, base_url, origin, parse
 from bridge.contracts import Message, Notifier
 from bridge.errors import Ambiguous, AttemptError, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
@@ -176,10 +175,10 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
     def _check(self, url: str) -> None:
         """Refuse a response URL that is not Slack's: what is posted there must not go to anybody else."""
         try:
-            found = parse(url)
+            slacks = origin(url) in (("https", _RESPONSE_HOST, HTTPS_PORT), origin(self.api_url))
         except ValueError:
-            found = None
-        if found is None or _origin(found) not in (("https", _RESPONSE_HOST, 443), _origin(parse(self.api_url))):
+            slacks = False
+        if not slacks:
             raise EvaluationError(f"the response_url is not one of Slack's (https://{_RESPONSE_HOST}/...)")
 
 
@@ -224,10 +223,6 @@ def _object(answer: Answer) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, port_of(url)
 
 
 def _message(execution: Execution) -> dict[str, Any]:
