@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from bridge.config import Config
     from bridge.settings import Settings
 
-click.rich_click.USE_MARKDOWN = False
 _CONFIG = click.argument("file", required=False, type=click.Path(path_type=Path))
 
 

@@ -185,12 +185,12 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""
         return {}
 
-    def address(self, names: Mapping[str, Any]) -> dict[str, str]:  # noqa: ARG002 - for those who override it
+    def address(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Resolve, at accept, where this event's notifications go; stored with the execution.
 
         Raises EvaluationError when the event lacks what is needed: the rule then does not run.
         """
-        return {}
+        raise NotImplementedError
 
     def wants(self, status: Status) -> bool:
         """Whether a change to `status` is told."""

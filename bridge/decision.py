@@ -32,6 +32,8 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     """Match the event against every rule it concerns; never raises for anything an event can hold."""
     if event.ignored is not None:
         return Decision(outcome="ignored", reason=event.ignored)
+    if _typed(config, event) == "help":
+        return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, event.name))
     results, executions = [], {}
     for rule in config.ruleset.candidates(event):
         result = evaluate(rule, config.ruleset.templates[rule.template], event)
@@ -54,14 +56,17 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
 
 def _hint(config: Config, event: Event, results: list[RuleResult]) -> str | None:
     """Say what a command that started nothing should have looked like; None for what is no command."""
-    if not config.sources[event.source].commands:
-        return None
     wrong_uses = [result.usage_error for result in results if result.usage_error is not None]
     if wrong_uses:
         return "\n".join(wrong_uses)
-    if event.facts.get("text", "").strip() in ("", "help"):
-        return help_text(config.ruleset, event.source, event.name)
-    return None
+    return help_text(config.ruleset, event.source, event.name) if _typed(config, event) == "" else None
+
+
+def _typed(config: Config, event: Event) -> str | None:
+    """Return what was typed after a command; None where there is no command."""
+    if not config.sources[event.source].commands or "command" not in event.facts:
+        return None
+    return str(event.facts.get("text", "")).strip()
 
 
 def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:

@@ -80,22 +80,27 @@ class View:
 
 
 def _block(title: str, execution: Execution) -> RenderableType:
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=2)
-    grid.add_column(min_width=44)
-    grid.add_column(width=24)
-    grid.add_column()
+    head = Table.grid(padding=(0, 1))
+    head.add_column(width=1)
+    head.add_column(width=48)
+    head.add_column(width=22)
+    head.add_column()
     progress = execution.progress
     bar: RenderableType = (
         ProgressBar(total=progress.total, completed=progress.done, width=22) if progress else Text("waiting", "dim")
     )
     done = f"{progress.done}/{progress.total} blocks" if progress else ""
-    grid.add_row(_status_mark(execution), Text(title, "bold"), bar, done)
+    head.add_row(_status_mark(execution), Text(title, "bold"), bar, done)
     steps = Text(" → ").join(Text(change.status, _COLOURS.get(change.status, "")) for change in execution.history)
-    grid.add_row("", Text.assemble("rule ", (execution.rule, "bold")), steps)
-    told = Text.from_markup("  ".join(_told(execution)) or "[dim]nobody told yet[/]")
-    grid.add_row("", Text(", ".join(f"{k}={v}" for k, v in execution.variables.items()), "dim"), told)
-    return Group(grid, Text())
+    variables = "  ".join(f"{name}={value}" for name, value in execution.variables.items())
+    told = Text.from_markup("  ".join(_told(execution)) or "[dim]nobody yet[/]")
+    return Group(
+        head,
+        Text.assemble("  rule ", (execution.rule, "bold"), ": ", steps),
+        Text(f"  with {variables}", "dim"),
+        Text.assemble("  told ", told),
+        Text(),
+    )
 
 
 def _status_mark(execution: Execution) -> str:

@@ -103,8 +103,6 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _single(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    if kind is Any:
-        return {}
     if kind in _SCALARS:
         return {"type": _SCALARS[kind]}
     if issubclass(kind, Enum):

@@ -199,7 +199,7 @@ async def main():
             print(len(app.executions))
 uvloop.run(main())
 """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)  # noqa: S603 - our own script
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("ok ok 2\n", "")
 
 
@@ -1364,7 +1364,7 @@ def test_emulators_import_nothing_of_the_rest():
         "print([n for n in sys.modules if n.startswith('bridge.') and not n.startswith('bridge.emulators')],"
         " [n for n in ('litestar', 'httpx', 'redis', 'arq') if n in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)  # noqa: S603 - our own script
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "[] []\n"
 
 

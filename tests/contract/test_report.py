@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from bridge.outbound import Outbound
 from msgspec import structs
 
 from bridge.config import Config
 from bridge.contracts import Message, Notifier
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.model import Execution, Notification, Status
+from bridge.outbound import Outbound
 from bridge.pipeline import NOTIFICATION_SCHEDULE_SECONDS, Bridge, report
 from bridge.rules import RuleSet
 from bridge.store import Store

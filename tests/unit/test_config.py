@@ -250,7 +250,7 @@ def test_names_are_unique_over_all_files(refused, tmp_path):
     assert [problem for problem in problems if "engine" in problem or "rule" in problem] == [
         f"z.yaml:2:3: engine 'genesis': {first}:11",
         f"z.yaml:19:5: rule 'e2e-on-preview': {first}:28",
-        f"z.yaml:33:5: rule 'slash-e2e': {first}:42",
+        f"z.yaml:28:5: rule 'slash-e2e': {first}:37",
     ]
     assert len(problems) == 8
 

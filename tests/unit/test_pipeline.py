@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from bridge.outbound import Outbound
 from msgspec import Struct, structs
 
 from bridge.clock import Clock
@@ -14,6 +13,7 @@ from bridge.contracts import Engine, Message, Notifier, Order, Poll, Snapshot, S
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.model import Execution, Progress, Status
+from bridge.outbound import Outbound
 from bridge.pipeline import Bridge, step
 from bridge.records import Claim, Recipient, Record, Step
 from bridge.rules import RuleSet
