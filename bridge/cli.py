@@ -95,8 +95,7 @@ def demo(*, once: bool) -> None:
 
     from bridge.demo import run
 
-    if not uvloop.run(run(once=once)):
-        sys.exit(1)
+    uvloop.run(run(once=once))
 
 
 @main.command()

@@ -2,14 +2,12 @@
 
 import asyncio
 import contextlib
-import io
 import secrets
 import signal
-import sys
 import tempfile
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from importlib import resources
 from pathlib import Path
@@ -35,7 +33,9 @@ from bridge.outbound import Outbound
 from bridge.process import Service
 from bridge.settings import Settings
 
-_TIMELINE = (("pending", 0.4), ("running", 2.0), ("completed", None))
+Timeline = tuple[tuple[str, float | None], ...]
+"""Statuses on the emulated Genesis, each with its seconds; the last stays."""
+_TIMELINE: Timeline = (("pending", 0.4), ("running", 2.0), ("completed", None))
 _OUTPUTS = {"summary": "42 tests passed, 0 failed"}
 _FOLLOW_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
@@ -73,36 +73,21 @@ class World(Struct, frozen=True):
         return text.encode()
 
 
-async def run(*, once: bool, console: Console | None = None) -> bool:
-    """Show the main job; returns whether all three deliveries ended as they should.
+async def run(*, once: bool, console: Console | None = None, timeline: Timeline = _TIMELINE) -> None:
+    """Show the main job, following `timeline` on Genesis; raises DemoFailed unless all three end as they should.
 
     With `once` it returns as soon as they have ended, else it goes on serving until Ctrl-C.
     """
     shown = console or Console()
-    with tempfile.TemporaryDirectory(prefix="genesis-bridge-demo-") as directory, _logs_to_memory() as lines:
-        well = await _run(Path(directory), shown, once=once)
-        if not well:
+    with tempfile.TemporaryDirectory(prefix="genesis-bridge-demo-") as directory, log.kept_in_memory() as lines:
+        if not await _run(Path(directory), shown, timeline, once=once):
             shown.print(lines.getvalue()[-8000:], markup=False, highlight=False)
-        return well
+            raise DemoFailed("not every delivery ended as it should; what happened stands above")
 
 
-@contextlib.contextmanager
-def _logs_to_memory() -> Iterator[io.StringIO]:
-    """Keep log lines out of the picture; they are shown when something went wrong."""
-    lines = io.StringIO()
-    log.configure("json", lines)
-    try:
-        yield lines
-    finally:
-        log.configure("json", sys.stderr)
-
-
-async def _run(directory: Path, console: Console, *, once: bool) -> bool:
-    stop = asyncio.Event()
-    with contextlib.suppress(NotImplementedError):
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    async with _world() as world, AsyncExitStack() as stack:
+async def _run(directory: Path, console: Console, timeline: Timeline, *, once: bool) -> bool:
+    stop = _stop_signal()
+    async with _world(timeline) as world, AsyncExitStack() as stack:
         server = Embedded(directory / "data")
         server.start()
         stack.callback(server.stop)
@@ -126,7 +111,7 @@ async def _run(directory: Path, console: Console, *, once: bool) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _world() -> AsyncIterator[World]:
+async def _world(timeline: Timeline) -> AsyncIterator[World]:
     known = {
         "DEMO_GITHUB_SECRET": secrets.token_hex(20),
         "DEMO_SLACK_SECRET": secrets.token_hex(16),
@@ -135,7 +120,7 @@ async def _world() -> AsyncIterator[World]:
         "DEMO_GENESIS_KEY": secrets.token_urlsafe(24),
         "DEMO_SLACK_TOKEN": f"xoxb-{secrets.token_urlsafe(16)}",
     }
-    template = Template(timeline=_TIMELINE, outputs=_OUTPUTS)
+    template = Template(timeline=timeline, outputs=_OUTPUTS)
     world = World(
         genesis=Genesis(keys={known["DEMO_GENESIS_KEY"]: None}, any_template=True, default=template),
         slack=Slack(tokens=[known["DEMO_SLACK_TOKEN"]]),
@@ -252,9 +237,14 @@ async def emulate(what: str, port: int, secret: str | None) -> None:
         "slack": Slack(),
         "receiver": Receiver([secret] if secret else []),
     }
-    stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    stop = _stop_signal()
     async with Server(emulators[what], port=port) as server:
         Console().print(f"{what} on [bold]{server.url}[/]: what arrives is at {server.url}/_emulator/journal")
         await stop.wait()
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    return stop

@@ -1,7 +1,10 @@
 """Logs: one line per thing that happened, with its ids; never bodies, headers or anything secret."""
 
+import contextlib
+import io
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Literal, TextIO
 
 import structlog
@@ -35,3 +38,17 @@ def configure(mode: Mode, stream: TextIO = sys.stderr, level: int = logging.INFO
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+@contextlib.contextmanager
+def kept_in_memory() -> Iterator[io.StringIO]:
+    """Collect log lines as JSON instead of writing them, then go back to what was configured before."""
+    root = logging.getLogger()
+    before, handlers, level = structlog.get_config(), root.handlers[:], root.level
+    lines = io.StringIO()
+    configure("json", lines)
+    try:
+        yield lines
+    finally:
+        structlog.configure(**before)
+        root.handlers[:], root.level = handlers, level

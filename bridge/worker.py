@@ -136,11 +136,10 @@ class Supervisor:
     async def _sweep(self, _: dict[Any, Any]) -> None:
         """Ring for every notification whose own ring got lost, or whose next attempt has come."""
         try:
-            overdue = await self._bridge.store.ring(_RING_BATCH)
+            while overdue := await self._bridge.store.ring(_RING_BATCH):
+                await self._ring(overdue)
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
-            return
-        await self._ring(overdue)
 
     async def _ring(self, notification_ids: list[str], after_seconds: float = 0) -> None:
         for notification_id in notification_ids:

@@ -188,6 +188,22 @@ def test_the_demo_ends_with_three_completed_executions(config: Path, processes: 
     assert "2 callbacks, 2 with a valid signature" in output
 
 
+def test_the_demo_goes_on_serving_until_it_is_told_to_stop(
+    config: Path, processes: list[subprocess.Popen[str]]
+) -> None:
+    """Without --once there is time to look around."""
+    process = started(processes, environment(config, COLUMNS="160"), "demo")
+    assert process.stdout is not None
+    seen = ""
+    while "Still serving" not in seen:
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
 def test_an_emulator_serves_until_it_is_told_to_stop(config: Path, processes: list[subprocess.Popen[str]]) -> None:
     """It says where it listens and what arrived."""
     for what in ("genesis", "slack", "receiver"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from bridge.log import configure
+from bridge.log import configure, kept_in_memory
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +51,16 @@ def test_libraries_are_heard_from_warning_on() -> None:
     logging.getLogger("arq.worker").warning("redis connection error")
     [line] = map(json.loads, lines.getvalue().splitlines())
     assert (line["event"], line["level"]) == ("redis connection error", "warning")
+
+
+def test_lines_can_be_kept_in_memory_for_a_while() -> None:
+    """Afterwards they go where they went before."""
+    before, during = io.StringIO(), ""
+    configure("json", before)
+    with kept_in_memory() as lines:
+        structlog.get_logger().info("inside")
+        logging.getLogger("arq").warning("inside as well")
+        during = lines.getvalue()
+    structlog.get_logger().info("outside")
+    assert [json.loads(line)["event"] for line in during.splitlines()] == ["inside", "inside as well"]
+    assert [json.loads(line)["event"] for line in before.getvalue().splitlines()] == ["outside"]

@@ -1,0 +1,128 @@
+"""The supervisor on a real store: jobs in hand are finished, and Redis' trouble is not its end."""
+
+import asyncio
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from bridge.config import Config
+from bridge.contracts import Message, Notifier
+from bridge.errors import StoreUnavailable
+from bridge.model import Execution, Status
+from bridge.outbound import Outbound
+from bridge.pipeline import Bridge
+from bridge.records import NotificationClaim
+from bridge.rules import RuleSet
+from bridge.store import Store
+from bridge.worker import Supervisor, _close
+from tests.contract.test_store import ended, note
+
+
+class Slow(Notifier, frozen=True, kw_only=True, tag="slow"):
+    sent: list[str]
+    began: asyncio.Event
+
+    def address(self, names: Mapping[str, Any]) -> dict[str, str]:
+        return {}
+
+    def wants(self, status: Status) -> bool:
+        return True
+
+    def compose(self, execution: Execution) -> bytes:
+        return b""
+
+    async def send(self, outbound: Outbound, message: Message) -> None:
+        self.sent.append("began")
+        self.began.set()
+        await asyncio.sleep(0.5)
+        self.sent.append("ended")
+
+
+class AwayStore(Store):
+    async def claim_notification(self, notification_id: str) -> NotificationClaim | None:
+        raise StoreUnavailable("away")
+
+    async def ring(self, limit: int) -> list[str]:
+        raise StoreUnavailable("away")
+
+
+def supervisor(store: Store) -> tuple[Supervisor, Slow]:
+    notifier = Slow(sent=[], began=asyncio.Event())
+    config = Config(
+        sources={},
+        engines={},
+        templates={},
+        notifiers={"ci": notifier},
+        ruleset=RuleSet([], {}),
+        hash="",
+        files=(),
+    )
+    bridge = Bridge(config=config, store=store, outbound=Outbound(user_agent="test"), public_url="http://x")
+    return Supervisor(bridge), notifier
+
+
+async def closed(built: Supervisor) -> None:
+    built.stop()
+    await asyncio.wait_for(built.run(), 2)
+
+
+async def test_a_job_in_hand_is_finished_before_the_worker_stops(store: Store) -> None:
+    """A callback on its way is not cut off by a rolling deploy."""
+    await ended(store, note("msg_1"))
+    built, slow = supervisor(store)
+    running = asyncio.create_task(built.run())
+    await asyncio.sleep(0.2)
+    await built._ring(["msg_1"])
+    await slow.began.wait()
+    built.stop()
+    await running
+    assert slow.sent == ["began", "ended"]
+    execution = await store.execution("x_1")
+    assert execution is not None
+    assert execution.notifications[0].state == "delivered"
+
+
+async def test_a_worker_that_is_stopped_before_it_runs_does_nothing(store: Store) -> None:
+    """It returns at once."""
+    built, _ = supervisor(store)
+    await closed(built)
+
+
+async def test_jobs_survive_a_store_that_is_away(store: Store) -> None:
+    """They end without an error; the sweep or a lease brings the work back."""
+    built, slow = supervisor(AwayStore(store.url))
+    await built._report({}, "msg_1")
+    await built._sweep({})
+    assert slow.sent == []
+    await closed(built)
+
+
+async def test_the_sweep_rings_for_everything_that_is_overdue(store: Store) -> None:
+    """Each notification becomes a job in arq's queue."""
+    await ended(store, note("msg_1"), note("msg_2"))
+    await store.redis.zadd("gb:outbox", {"msg_1": 0, "msg_2": 0})
+    built, _ = supervisor(store)
+    await built._sweep({})
+    assert await store.redis.zcard("gb:arq") == 2
+    await closed(built)
+
+
+async def test_a_ring_that_gets_lost_is_only_logged(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The record decides; the sweep rings again."""
+    built, _ = supervisor(Store(f"unix://{tmp_path}/nobody.sock"))
+    await built._ring(["msg_1"])
+    assert "notification.waits" in capsys.readouterr().out
+    await closed(built)
+
+
+async def test_a_connection_that_does_not_close_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing of a stopped worker holds up the next one."""
+
+    async def aclose(*, close_connection_pool: bool) -> None:
+        raise RedisConnectionError("already gone")
+
+    await _close(SimpleNamespace(pool=SimpleNamespace(aclose=aclose)))  # type: ignore[arg-type]
+    assert "worker.close_failed" in capsys.readouterr().out
