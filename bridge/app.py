@@ -11,6 +11,7 @@ from litestar import Litestar, MediaType, Request, Response, get, post
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 import bridge
@@ -141,7 +142,13 @@ def build(
         route_handlers=[receive, livez, readyz, ROUTER],
         state=State({"bridge": parts, "read_tokens": read_tokens, "draining": draining, "body_seconds": body_seconds}),
         exception_handlers={HTTPException: _http_error, StoreUnavailable: _store_error, Exception: _defect},
-        openapi_config=OpenAPIConfig(title="genesis-bridge", version=bridge.__version__, path="/schema"),
+        openapi_config=OpenAPIConfig(
+            title="genesis-bridge",
+            version=bridge.__version__,
+            path="/schema",
+            # The document itself; Litestar's pages around it load their scripts from the internet.
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        ),
         logging_config=None,
         request_max_body_size=None,  # each source has its own limit, counted in `receive`
     )

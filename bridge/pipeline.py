@@ -43,7 +43,9 @@ TRIGGER_SECONDS = 30.0
 """How long a trigger request may take, answer included; its lease outlives it."""
 NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
 """Between the attempts of one notification (docs.svix.com/retries); after the last it is dead."""
-
+_MOST_ATTEMPTS = len(NOTIFICATION_SCHEDULE_SECONDS) + 4
+"""Those of the schedule, and a few that were cut off with their worker; no more, lest a message that kills workers
+goes on for ever."""
 _NOT_FOUND_GRACE_SECONDS = 60
 """For so long after a start an engine may not know its own run yet."""
 _UNKNOWN_TRIES = 3
@@ -296,6 +298,8 @@ async def report(bridge: Bridge, notification_id: str) -> float | None:
     claim = await bridge.store.claim_notification(notification_id)
     if claim is None:
         return None
+    if claim.attempt > _MOST_ATTEMPTS:
+        return await _attempt_failed(bridge.store, claim, Permanent("too many attempts ended with their worker"))
     try:
         await _send(bridge, claim)
     except AttemptError as error:

@@ -21,6 +21,8 @@ from bridge.signatures import PRESETS, Secrets, keys, sign
 _SCHEME = PRESETS["standard-webhooks"]
 _MAX_ANSWER_BYTES = 1 << 16
 _SHORTEST_WAIT_SECONDS = 1.0
+_LONGEST_TIMEOUT = Duration(seconds=25)
+"""Less than the job that makes the attempt may take."""
 _GONE = 410
 
 
@@ -41,6 +43,8 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         with suppress(LookupError):  # `check` may run where no secret can be read
             keys(self.secrets, _SCHEME.key_format)
         guard = self._guard()
+        if self.timeout > _LONGEST_TIMEOUT:
+            raise ValueError(f"a receiver may take {_LONGEST_TIMEOUT.total_seconds():g}s at most: answer, then work")
         problem = guard.problem(self.url.source) if self.url.literal else None
         if problem is not None:
             raise ValueError(f"the callback URL cannot be used: {problem}")

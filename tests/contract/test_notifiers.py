@@ -339,6 +339,12 @@ def test_callback_urls_in_the_configuration_are_looked_at_when_it_is_read():
         _callback(allow_cidrs=("everywhere",))
 
 
+def test_a_receiver_may_not_take_longer_than_the_job_that_asks_it():
+    """A timeout beyond that is refused at load."""
+    with pytest.raises(ValueError, match="25s at most"):
+        _callback("https://ci.example.com", timeout=Duration(seconds=26))
+
+
 def test_callback_secrets_are_looked_at_when_the_configuration_is_read():
     """A secret that is no key is found at load and not shown; one that was not read is not looked at."""
     with pytest.raises(ValueError, match="env: SECRET") as failed:

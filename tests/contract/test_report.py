@@ -112,3 +112,16 @@ async def test_a_notifier_that_is_no_longer_configured_is_a_dead_letter(store: S
     await ended(store, structs.replace(note("msg_1")))
     assert await report(bridge(store, notifier="another"), "msg_1") is None
     assert (await shown(store)).last_error == "the notifier 'ci' is no longer configured"
+
+
+async def test_a_message_whose_attempts_all_die_with_their_worker_is_given_up(store: Store) -> None:
+    """Something that takes workers down must not do so for ever."""
+    await ended(store, note("msg_1"))
+    parts = bridge(store)
+    for _ in range(11):
+        assert await store.claim_notification("msg_1") is not None
+        await store.redis.hset("gb:n:msg_1", "next", "0")
+    assert await report(parts, "msg_1") is None
+    found = await shown(store)
+    assert (found.state, found.attempts) == ("dead", 12)
+    assert parts.config.notifiers["ci"].sent == []  # type: ignore[attr-defined]
