@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,6 +110,48 @@ def emulate(what: Literal["genesis", "slack", "receiver"], port: int, secret: st
     from bridge.demo import emulate as run
 
     uvloop.run(run(what, port, secret))
+
+
+@main.group()
+def reconcile() -> None:
+    """Ask a sender to send again what it could not deliver while we were away."""
+
+
+@reconcile.command("github")
+@click.option("--hook", required=True, help="repos/OWNER/REPO/hooks/ID or orgs/ORG/hooks/ID")
+@click.option("--since", default="3d", help="How far back to look; GitHub keeps deliveries for three days.")
+@click.option("--dry-run", is_flag=True, help="Only list what never arrived.")
+@click.option("--api-url", default=None, help="GitHub Enterprise Server: https://HOST/api/v3")
+def reconcile_github(hook: str, since: str, *, dry_run: bool, api_url: str | None) -> None:
+    """List a webhook's failed deliveries and have them sent again; the token is read from GITHUB_TOKEN."""
+    import uvloop
+
+    from bridge.duration import Duration
+
+    try:
+        back = Duration.decode(since)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--since") from None
+    token = os.environ.get("GITHUB_TOKEN", "")
+    if not token:
+        raise click.UsageError("set GITHUB_TOKEN to a token that may administer the webhook")
+    uvloop.run(_reconcile(hook, token, back, api_url, dry_run=dry_run))
+
+
+async def _reconcile(hook: str, token: str, since: timedelta, api_url: str | None, *, dry_run: bool) -> None:
+    from bridge.outbound import Outbound
+    from bridge.reconcile import GITHUB_API, GitHubHook
+
+    async with Outbound() as outbound:
+        github = GitHubHook(outbound, hook, token, api_url=api_url or GITHUB_API)
+        failed = await github.failed(since)
+        for attempt in failed:
+            what = f"{attempt.event}.{attempt.action}" if attempt.action else attempt.event
+            click.echo(f"{attempt.delivered_at}  {attempt.guid}  {what}: {attempt.status}", nl=dry_run)
+            if not dry_run:
+                await github.redeliver(attempt)
+                click.echo(" - asked for again")
+        click.echo(f"{len(failed)} never arrived" + ("" if dry_run or not failed else ", all asked for again"))
 
 
 def _run(*, web: bool, work: bool, private: bool) -> None:

@@ -70,6 +70,7 @@ class Exchange:
         # Split before decoding, so that an escaped slash stays inside its segment.
         path = scope["raw_path"].decode("latin-1")
         self.path: str = unquote(path)
+        self.query: str = scope["query_string"].decode("latin-1")
         self.segments = tuple(unquote(part) for part in path.strip("/").split("/"))
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self.client: tuple[str, int] = scope["client"] or ("", 0)  # None: already gone
