@@ -22,6 +22,8 @@ from bridge.settings import Settings
 from bridge.store import Store
 from bridge.worker import Supervisor
 
+_LINGER_SECONDS = 2.0
+"""How long a process that is told to stop still takes deliveries, while load balancers learn of it."""
 _GRACE_SECONDS = 20
 """How long a request in hand may take after the process was told to stop."""
 
@@ -55,13 +57,17 @@ class Service:
         port = self._settings.port if self._socket is None else self._socket.getsockname()[1]
         return f"http://{self._settings.host}:{port}"
 
-    def stop(self) -> None:
-        """Take nothing more; finish what is in hand."""
+    def stop(self, linger_seconds: float = 0) -> None:
+        """Start nothing more and finish what is in hand.
+
+        Readiness is off at once; deliveries are still taken for `linger_seconds`, for whoever sends them here needs
+        that long to notice. What they cause is stored, and another process, or the next one, does it.
+        """
         self._draining = True
         if self._supervisor is not None:
             self._supervisor.stop()
         if self._server is not None:
-            self._server.should_exit = True
+            asyncio.get_running_loop().call_later(linger_seconds, self._server.leave)
 
     async def run(self) -> None:
         """Work until `stop`."""
@@ -99,6 +105,10 @@ class Service:
 
 
 class _Server(uvicorn.Server):
+    def leave(self) -> None:
+        """Take no more connections, and end when those that are open have their answers."""
+        self.should_exit = True
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to us: the worker beside this server has to hear them too."""
@@ -127,10 +137,10 @@ def _settle_memory() -> None:
 
 
 async def serve_until_signal(service: Service) -> None:
-    """Run a service until SIGTERM or Ctrl-C."""
+    """Run a service until SIGTERM, which comes from an orchestrator, or Ctrl-C, which comes from a person."""
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, service.stop)
+    loop.add_signal_handler(signal.SIGTERM, service.stop, _LINGER_SECONDS)
+    loop.add_signal_handler(signal.SIGINT, service.stop)
     try:
         await service.run()
     finally:

@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
+from bridge.emulators.receiver import relay
 from tests.journey.conftest import SECRETS, WHSEC
 
 COMMAND = Path(sys.executable).parent / "genesis-bridge"
@@ -161,6 +162,26 @@ def test_up_serves_until_it_is_told_to_stop(config: Path, processes: list[subpro
     lines = [msgspec.json.decode(line) for line in output.splitlines()]
     assert [line["event"] for line in lines] == ["process.started", "process.stopped"]
     assert not (config.parent / "data" / "valkey.sock").exists()
+
+
+def test_a_process_told_to_stop_is_unready_first_and_still_takes_deliveries(
+    config: Path, redis_url: str, processes: list[subprocess.Popen[str]]
+) -> None:
+    """Whoever balances the load has time to look elsewhere; nobody is refused meanwhile."""
+    environ = environment(config, BRIDGE_REDIS_URL=redis_url)
+    url = f"http://127.0.0.1:{environ['BRIDGE_PORT']}"
+    process = started(processes, environ, "serve")
+    assert answers(f"{url}/readyz")
+    process.terminate()
+    time.sleep(0.3)
+    assert not answers(f"{url}/readyz", seconds=0.2)
+    body = b'{"type": "run"}'
+    headers = relay(body, secret=WHSEC, message_id="msg_late")
+    request = urllib.request.Request(f"{url}/hooks/relay", data=body, headers=headers, method="POST")
+    with urllib.request.urlopen(request, timeout=2) as answer:
+        assert answer.status == 202
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0, output
 
 
 def test_web_and_worker_may_be_processes_of_their_own(
