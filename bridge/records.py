@@ -1,5 +1,6 @@
 """The store's records, and how they are written as Redis hash fields and read back. Pure."""
 
+import zlib
 from typing import Any
 
 import msgspec
@@ -129,6 +130,9 @@ _decode_record = msgspec.json.Decoder(Record).decode
 _decode_notification = msgspec.json.Decoder(NotificationRecord).decode
 _decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
 _decode_outputs = msgspec.json.Decoder(dict[str, str]).decode
+_WORTH_COMPRESSING_BYTES = 1024
+_COMPRESSED = b"\0z"
+"""Only what was read as JSON or a form is stored, and neither can begin like this."""
 Fields = dict[str, bytes]
 """A Redis hash."""
 
@@ -217,6 +221,16 @@ def read_delivery(delivery_id: str, fields: Fields) -> Delivery:
         executions=fields["executions"].decode().split(),
         rules=record.rules,
     )
+
+
+def pack_body(body: bytes) -> bytes:
+    """Return a body as it is stored: compressed where that is worth it (7 kB of GitHub's JSON become 1.5 kB)."""
+    return body if len(body) < _WORTH_COMPRESSING_BYTES else _COMPRESSED + zlib.compress(body, 1)
+
+
+def unpack_body(stored: bytes) -> bytes:
+    """Return a body as it came."""
+    return zlib.decompress(stored[len(_COMPRESSED) :]) if stored.startswith(_COMPRESSED) else stored
 
 
 def pairs(flat: list[bytes]) -> Fields:

@@ -38,12 +38,14 @@ from bridge.records import (
     Step,
     Stored,
     changed_fields,
+    pack_body,
     read_claims,
     read_delivery,
     read_execution,
     read_notification,
     read_notification_claim,
     read_stored,
+    unpack_body,
 )
 
 RECORD_SECONDS = 30 * 86_400
@@ -100,7 +102,7 @@ class Store:
             uuid.uuid4().hex,
             msgspec.json.encode(delivery),
             outcome,
-            body,
+            pack_body(body),
             RECORD_SECONDS,
             BODY_SECONDS,
         ]
@@ -194,6 +196,12 @@ class Store:
         """Return one delivery as the API shows it; raises StoreUnavailable."""
         fields = await self._hash(f"gb:d:{delivery_id}")
         return read_delivery(delivery_id, fields) if "record" in fields else None
+
+    async def body(self, delivery_id: str) -> bytes | None:
+        """Return a delivery's body while it is kept; raises StoreUnavailable."""
+        async with _redis_errors():
+            stored: bytes | None = await self.redis.get(f"gb:b:{delivery_id}")
+        return None if stored is None else unpack_body(stored)
 
     async def _hash(self, key: str) -> Fields:
         async with _redis_errors():

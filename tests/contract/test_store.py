@@ -77,7 +77,16 @@ async def test_an_accepted_delivery_and_its_executions_can_be_read_back(store: S
     assert execution is not None
     assert (execution.status, execution.final, execution.variables) == (Status.QUEUED, False, {"branch": "main"})
     assert [change.status for change in execution.history] == [Status.QUEUED]
-    assert await store.redis.get("gb:b:d_1") == b"raw"
+    assert await store.body("d_1") == b"raw"
+    assert await store.body("d_none") is None
+
+
+async def test_large_bodies_take_less_room_and_come_back_whole(store: Store) -> None:
+    """GitHub's JSON repeats itself."""
+    body = msgspec.json.encode([{"url": f"https://api.github.com/repos/octo/hello/{n}"} for n in range(200)])
+    await store.accept("d_1", DELIVERY, "accepted", body, {})
+    assert await store.body("d_1") == body
+    assert await store.redis.strlen("gb:b:d_1") < len(body) / 4
 
 
 async def test_unknown_ids_are_none(store: Store) -> None:
