@@ -6,6 +6,7 @@ execution rings the bell; everything else is waited for exactly as long as the s
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -20,6 +21,8 @@ MOST_IN_FLIGHT = 400
 """Steps at once; more due ones wait for the next free place."""
 
 _MOST_PER_CLAIM = 100
+_TICK_SECONDS = 0.02
+"""What is due within one tick is claimed together; only the bell is answered at once."""
 _LONGEST_SLEEP_SECONDS = 1.0
 """Bounds what a lost ring or another worker's death can cost."""
 _STORE_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0)
@@ -42,6 +45,8 @@ class Tracker:
         self._ring = ring
         self._wake = asyncio.Event()
         self._draining = False
+        self._sleeps_until = 0.0
+        self._nearest = math.inf
         self._steps: set[asyncio.Task[None]] = set()
         self._claiming: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
@@ -88,6 +93,7 @@ class Tracker:
             await asyncio.wait(self._steps, return_when=asyncio.FIRST_COMPLETED)
             return
         self._wake.clear()
+        self._nearest = math.inf
         batch = await self._store.claim(free)
         for claim in batch.claims:
             task = asyncio.create_task(self._take(claim))
@@ -97,12 +103,15 @@ class Tracker:
             log.error("execution.unreadable", execution=execution_id, reason=reason)
             await self._store.bury(execution_id, reason)
         if len(batch.claims) < free:
-            due = batch.next_due_seconds
-            await self._sleep(_LONGEST_SLEEP_SECONDS if due is None else min(due, _LONGEST_SLEEP_SECONDS))
+            due = _LONGEST_SLEEP_SECONDS if batch.next_due_seconds is None else batch.next_due_seconds
+            await self._sleep(min(due, _LONGEST_SLEEP_SECONDS))
 
     async def _sleep(self, seconds: float) -> None:
+        now = asyncio.get_running_loop().time()
+        # A step may have been committed while the store was asked, too late for its answer.
+        self._sleeps_until = max(min(now + seconds, self._nearest), now + _TICK_SECONDS)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.001))
+            await asyncio.wait_for(self._wake.wait(), self._sleeps_until - now)
 
     async def _listen_for_ever(self) -> None:
         while not self._draining:
@@ -121,8 +130,13 @@ class Tracker:
             log.exception("execution.step_failed", execution=claim.execution.id)
             return
         if found.again_seconds is not None:
-            # Others sleep until what was due when they looked; this one knows of a nearer date.
-            asyncio.get_running_loop().call_later(found.again_seconds, self._wake.set)
+            self._expect(asyncio.get_running_loop().time() + found.again_seconds)
+
+    def _expect(self, due: float) -> None:
+        """Wake for a step due at `due` (the loop's time), if what the store said last knows of none as near."""
+        self._nearest = min(self._nearest, due)
+        if due < self._sleeps_until:
+            asyncio.get_running_loop().call_at(due, self._wake.set)
 
     async def _commit(self, claim: Claim, found: Step) -> None:
         """Hold on to a known outcome, through any outage of the store, until it is written down."""

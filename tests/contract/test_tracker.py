@@ -171,3 +171,50 @@ async def test_a_tracker_that_was_never_started_drains_at_once(flaky: FlakyStore
 
     await Tracker(flaky, to(Status.COMPLETED), ring).drain()
     await flaky.close()
+
+
+async def test_only_a_nearer_date_than_the_one_slept_for_wakes(flaky: FlakyStore) -> None:
+    """Ten thousand open executions must not cost ten thousand alarms."""
+
+    async def ring(ids: list[str]) -> None:
+        raise AssertionError
+
+    tracker = Tracker(flaky, to(Status.COMPLETED), ring)
+    now = asyncio.get_running_loop().time()
+    tracker._expect(now + 0.05)
+    began = asyncio.create_task(tracker._sleep(1.0))
+    await asyncio.sleep(0)
+    assert tracker._sleeps_until == pytest.approx(now + 0.05)
+    tracker._expect(now + 0.5)
+    await began
+    assert not tracker._wake.is_set()
+    sleeping = asyncio.create_task(tracker._sleep(10.0))
+    tracker._nearest = now + 20
+    await asyncio.sleep(0)
+    tracker._expect(asyncio.get_running_loop().time() + 0.01)
+    await sleeping
+    assert tracker._wake.is_set()
+    await flaky.close()
+
+
+async def test_draining_waits_for_the_steps_in_hand(flaky: FlakyStore) -> None:
+    """A trigger on its way is not abandoned."""
+    entered = asyncio.Event()
+
+    async def slow(claim: Claim) -> Step:
+        entered.set()
+        await asyncio.sleep(0.3)
+        return await to(Status.COMPLETED)(claim)
+
+    async def ring(ids: list[str]) -> None:
+        raise AssertionError
+
+    await accepted(flaky)
+    tracker = Tracker(flaky, slow, ring)
+    tracker.start()
+    await entered.wait()
+    await tracker.drain()
+    execution = await flaky.execution("x_1")
+    assert execution is not None
+    assert execution.status == Status.COMPLETED
+    await flaky.close()
