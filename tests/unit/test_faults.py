@@ -36,7 +36,7 @@ def test_it_kills_at_the_nth_time() -> None:
 
 def test_an_unknown_point_is_refused() -> None:
     """A typing mistake would otherwise be a point that is never reached."""
-    with pytest.raises(ValueError, match="there is no point 'pol.before'"):
+    with pytest.raises(ValueError, match=r"there is no point 'pol\.before'"):
         killed_at("pol.before")
 
 
