@@ -69,7 +69,6 @@ class Process:
         self.command = command
         self.log = place.directory / f"{command}-{number}.log"
         self.url = f"http://127.0.0.1:{free_port()}"
-        self.paused = False
         self._log_from = 0
         self._running: asyncio.subprocess.Process | None = None
 
@@ -77,7 +76,7 @@ class Process:
     def alive(self) -> bool:
         return self._running is not None and self._running.returncode is None
 
-    async def start(self, crash_at: str = "") -> None:
+    async def start(self, crash_at: str = "", stop_at: str = "") -> None:
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
             **SECRETS,
@@ -86,13 +85,13 @@ class Process:
             "BRIDGE_PORT": self.url.rpartition(":")[2],
             "BRIDGE_LOG": "json",
             "CRASH_AT": crash_at,
+            "STOP_AT": stop_at,
         }
         with self.log.open("ab") as log:
             self._log_from = log.tell()
             self._running = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.chaos.run_process", self.command, env=environ, stdout=log, stderr=log
             )
-        self.paused = False
 
     async def ready(self, seconds: float = 20) -> None:
         """Wait until it has begun: from then on it answers to SIGTERM, and a web process takes deliveries."""
@@ -110,7 +109,15 @@ class Process:
     def send(self, number: signal.Signals) -> None:
         if self.alive and self._running is not None:
             self._running.send_signal(number)
-            self.paused = number == signal.SIGSTOP
+
+    async def stopped(self, seconds: float = 20) -> None:
+        """Wait until it has stopped itself."""
+        assert self._running is not None
+        status = Path(f"/proc/{self._running.pid}/status")
+        end = time.monotonic() + seconds
+        while "State:\tT" not in status.read_text():  # noqa: ASYNC240 - not a disk
+            assert time.monotonic() < end, f"{self.command} did not stop itself"
+            await asyncio.sleep(0.02)
 
     async def ended(self, seconds: float = 40) -> int:
         """Wait for the end; returns the exit code, negative for a signal."""

@@ -3,8 +3,13 @@
 A process of its own rather than a setting: nobody who runs the bridge should be able to shorten these by accident.
 """
 
-from bridge import cli, pipeline, store
+import os
+import signal
+from functools import partial
+
+from bridge import cli, pipeline, store, tracker
 from bridge.engines import genesis
+from bridge.faults import armed
 
 TRIGGER_SECONDS = 1.5
 LEASE_SECONDS = 4.0
@@ -21,6 +26,13 @@ def shorten() -> None:
     pipeline.NOTIFICATION_SCHEDULE_SECONDS = (1, 1, 1, 1, 2, 2, 2)
 
 
+def stop_there(spec: str) -> None:
+    """Stop (SIGSTOP) at a point instead of dying there: as a paused machine does, or one that swaps."""
+    pipeline.point = tracker.point = armed(spec, partial(os.kill, os.getpid(), signal.SIGSTOP))
+
+
 if __name__ == "__main__":
     shorten()
+    if os.environ.get("STOP_AT"):
+        stop_there(os.environ["STOP_AT"])
     cli.main(prog_name="genesis-bridge")
