@@ -7,8 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+
 from tests.chaos.checker import check
-from tests.chaos.storm import Plan, storm
+from tests.chaos.storm import NEVER, Plan, graceful, storm
 
 SHOWN = 30
 
@@ -20,8 +22,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=40, help="deliveries per second")
     parser.add_argument("--keep", type=Path, help="a directory to leave logs and data in")
+    parser.add_argument("--graceful", choices=["workers", "all"], help="only SIGTERM, and no faults: rolling restarts")
     asked = parser.parse_args()
     plan = Plan(seconds=asked.seconds, seed=asked.seed, rate=asked.rate)
+    if asked.graceful:
+        plan = graceful(plan)
+    if asked.graceful == "workers":
+        plan = msgspec.structs.replace(plan, web_life=(NEVER, NEVER))
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         after, blows = asyncio.run(storm(asked.keep or Path(name), plan))

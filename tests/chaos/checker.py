@@ -110,6 +110,7 @@ def _figures(after: After) -> dict[str, int]:
         "deliveries sent": len(after.sent),
         "accepted": sum(sent.accepted for sent in after.sent),
         "never accepted": sum(not sent.accepted for sent in after.sent),
+        "sent again after a 503 or no answer": sum(any(status in (0, 503) for status in s.answers) for s in after.sent),
         "answered as duplicate": sum(max(0, len(sent.executions) - 1) for sent in after.sent),
         "executions": len(after.executions),
         "triggered once": sum(times == 1 for times in tried.values()),

@@ -60,6 +60,7 @@ REFUSED = ("unavailable_503", "too_many_429")
 TRIES = 30
 DRAIN_SECONDS = 30
 SETTLE_SECONDS = 120
+NEVER = 1e6
 
 F = TypeVar("F")
 
@@ -76,6 +77,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     worker_life: tuple[float, float] = (0.3, 2.5)
     web_life: tuple[float, float] = (6.0, 14.0)
     redis_life: tuple[float, float] = (6.0, 10.0)
+    blows: tuple[int, int, int] = (6, 2, 2)
+    """The shares of SIGKILL, SIGTERM and SIGSTOP."""
+
+
+def graceful(plan: Plan) -> Plan:
+    """Return the plan with nothing but restarts as a deploy does them: SIGTERM, and no other fault."""
+    return msgspec.structs.replace(plan, blows=(0, 1, 0), fault_share=0, redis_life=(NEVER, NEVER))
 
 
 class Storm:
@@ -142,7 +150,7 @@ class Storm:
         while await self._pause(dice.uniform(*life)):
             if not process.alive:
                 self.trouble.append(f"a {process.command} ended by itself")
-            blow = dice.choices(("SIGKILL", "SIGTERM", "SIGSTOP"), (6, 2, 2))[0]
+            blow = dice.choices(("SIGKILL", "SIGTERM", "SIGSTOP"), self.plan.blows)[0]
             self.blows[f"{process.command} {blow}"] += 1
             if blow == "SIGSTOP":
                 process.send(signal.SIGSTOP)

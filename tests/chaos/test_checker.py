@@ -79,6 +79,7 @@ def test_what_is_fine_has_no_violations() -> None:
         "deliveries sent": 1,
         "accepted": 1,
         "never accepted": 0,
+        "sent again after a 503 or no answer": 1,
         "answered as duplicate": 1,
         "executions": 1,
         "triggered once": 1,

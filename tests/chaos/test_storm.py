@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.checker import check
-from tests.chaos.storm import Plan, storm
+from tests.chaos.storm import NEVER, Plan, graceful, storm
 
 SECONDS = 20
 
@@ -22,3 +22,15 @@ async def test_a_short_storm_does_no_damage(tmp_path: Path) -> None:
     assert verdict.figures["accepted"] > SECONDS * plan.rate / 3
     assert blows["Redis SIGKILL"] >= 2
     assert sum(count for blow, count in blows.items() if blow.startswith("worker")) >= 3
+
+
+@pytest.mark.timeout(240)
+async def test_rolling_restarts_of_workers_leave_nothing_unknown(tmp_path: Path) -> None:
+    """SIGTERM lets each step in hand end: no outcome is lost, no callback is sent twice, no delivery is refused."""
+    plan = graceful(Plan(seconds=10, seed=20261122, rate=20, web_life=(NEVER, NEVER)))
+    after, blows = await storm(tmp_path / "place", plan)
+    verdict = check(after)
+    assert verdict.violations == []
+    assert blows["worker SIGTERM"] >= 3
+    for figure in ("unknown", "notifications received repeatedly", "sent again after a 503 or no answer"):
+        assert verdict.figures[figure] == 0, figure
