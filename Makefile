@@ -1,7 +1,8 @@
-.PHONY: run test check fmt bench
+.PHONY: run test check fmt bench chaos
 
 run:    ; genesis-bridge demo
 test:   ; pytest
 check:  ; ruff check . && ruff format --check . && mypy && lint-imports
 fmt:    ; ruff check --fix . && ruff format .
 bench:  ; python -m tests.bench
+chaos:  ; python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)

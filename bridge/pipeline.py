@@ -26,6 +26,7 @@ from bridge.contracts import (
 from bridge.decision import decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
 from bridge.expressions import shortened
+from bridge.faults import point
 from bridge.model import Change, Execution, Status
 from bridge.outbound import Outbound
 from bridge.pacing import backoff, jittered, spoken
@@ -91,7 +92,9 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         rules=[_kept(result) for result in decision.results],
     )
     body = request.body if event.keep is None else event.keep
+    point("accept.before")
     stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
+    point("accept.after")
     if stored.duplicate:
         log.info("delivery.duplicate", delivery=delivery_id, source=source_name, event_name=event.name)
         first = [_reference(bridge, *execution) for execution in stored.executions]
@@ -158,8 +161,10 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     )
     # A worker that slept between its claim and the first byte must not send: by then others call it lost.
     not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
+    point("claim.after")
     try:
         started = await engine.trigger(bridge.outbound, order, not_after)
+        point("trigger.answered")
     except Transient as error:
         wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
         return _queue_again(claim, str(error), wait)
@@ -203,6 +208,7 @@ def _queue_again(claim: Claim, reason: str, wait_seconds: float) -> Step:
 
 async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     was = claim.execution
+    point("poll.before")
     try:
         seen = await engine.fetch(bridge.outbound, was.remote_id or "")
     except Transient as error:
@@ -300,14 +306,17 @@ async def report(bridge: Bridge, notification_id: str) -> float | None:
         return None
     if claim.attempt > _MOST_ATTEMPTS:
         return await _attempt_failed(bridge.store, claim, Permanent("too many attempts ended with their worker"))
+    point("notify.before")
     try:
         await _send(bridge, claim)
+        point("notify.sent")
     except AttemptError as error:
         return await _attempt_failed(bridge.store, claim, error)
     except Exception as error:
         log.exception("notification.failed", notification=claim.id, notifier=claim.notifier)
         return await _attempt_failed(bridge.store, claim, Transient(f"unexpected {type(error).__name__}"))
     await bridge.store.commit_notification(claim, "delivered")
+    point("notify.committed")
     log.info("notification.delivered", notification=claim.id, notifier=claim.notifier, attempt=claim.attempt)
     return None
 

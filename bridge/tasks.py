@@ -13,3 +13,5 @@ async def end(task: asyncio.Task[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=0.1)
+    if not task.cancelled():
+        task.exception()  # looked at, so that asyncio does not log it as forgotten

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from bridge.errors import StoreUnavailable
+from bridge.faults import point
 from bridge.pacing import jittered
 from bridge.records import Claim, Step
 from bridge.store import Store
@@ -94,6 +95,7 @@ class Tracker:
             return
         self._wake.clear()
         self._nearest = math.inf
+        point("claim.before")
         batch = await self._store.claim(free)
         for claim in batch.claims:
             task = asyncio.create_task(self._take(claim))
@@ -144,8 +146,14 @@ class Tracker:
         if found.execution.remote_id != claim.execution.remote_id:
             # A second trace of the one thing that cannot be asked for again.
             log.info("execution.started", execution=id_, remote=found.execution.remote_id)
+        if found.again_seconds is None:
+            point("end.before")
         if not await self._insist(claim, found):
             log.warning("execution.claim_lost", execution=id_, status=status)
+        if claim.kind == "start":
+            point("start.committed")
+        if found.again_seconds is None:
+            point("end.committed")
         if status != claim.execution.status:
             log.info(
                 "execution.changed", execution=id_, status=status, rule=claim.record.rule, reason=found.execution.reason

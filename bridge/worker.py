@@ -75,12 +75,12 @@ class Supervisor:
         main = asyncio.create_task(worker.main())
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not main.done():
-            worker.allow_pick_jobs = False
-            jobs = list(worker.tasks.values())
-            if jobs:
-                await asyncio.wait(jobs, timeout=JOB_SECONDS)
-        for task in (stopping, *worker.tasks.values(), main):
+        failed = main.done()
+        await end(main)  # before the jobs are counted: one that it was just taking would be waited for by nobody
+        jobs = list(worker.tasks.values())
+        if jobs and not failed:
+            await asyncio.wait(jobs, timeout=JOB_SECONDS)
+        for task in (stopping, *jobs):
             await end(task)
         if not main.cancelled() and (error := main.exception()) is not None:
             log.warning("worker.restarts", reason=f"{type(error).__name__}: {error}")

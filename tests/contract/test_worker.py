@@ -85,6 +85,22 @@ async def test_a_job_in_hand_is_finished_before_the_worker_stops(store: Store) -
     assert execution.notifications[0].state == "delivered"
 
 
+async def test_a_job_that_begins_while_the_worker_is_told_to_stop_is_finished_too(store: Store) -> None:
+    """A row of jobs may just be being taken; none of them is cut off."""
+    names = [f"msg_{number}" for number in range(60)]
+    await ended(store, *map(note, names))
+    built, slow = supervisor(store)
+    await built._ring(names)
+    running = asyncio.create_task(built.run())
+    await slow.began.wait()
+    built.stop()
+    await running
+    assert slow.sent.count("began") == slow.sent.count("ended")
+    execution = await store.execution("x_1")
+    assert execution is not None
+    assert {told.state for told in execution.notifications} <= {"delivered", "due"}
+
+
 async def test_a_worker_that_is_stopped_before_it_runs_does_nothing(store: Store) -> None:
     """It returns at once."""
     built, _ = supervisor(store)

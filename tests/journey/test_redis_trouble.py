@@ -135,7 +135,7 @@ async def test_a_lost_ring_is_made_up_for_by_the_sweep(place: World, own: OwnSer
     busy = Answer(status=503, headers={"retry-after": "3"})
     place.receiver.answers.add(busy, on="/asker", times=1)
     execution_id = await place.run()
-    await place.until(execution_id, lambda found: any(n["attempts"] == 1 for n in found["notifications"]))
+    await place.until(execution_id, lambda found: any(n.get("attempts") == 1 for n in found["notifications"]))
     await asyncio.sleep(0.2)
     for key in await place.store.redis.keys("arq:*"):
         await place.store.redis.delete(key)

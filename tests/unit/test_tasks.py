@@ -1,4 +1,5 @@
 import asyncio
+import gc
 
 from bridge.tasks import end
 
@@ -21,3 +22,19 @@ async def test_a_task_that_swallows_its_cancellation_is_ended_all_the_same() -> 
     await end(task)
     assert task.cancelled()
     assert swallowed == 2
+
+
+async def test_a_failure_it_ended_with_is_not_reported_as_forgotten() -> None:
+    """Else asyncio logs an error later, about something that was ended on purpose."""
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+
+    async def fails() -> None:
+        raise ConnectionError
+
+    task = asyncio.create_task(fails())
+    await asyncio.wait({task})
+    await end(task)
+    del task
+    gc.collect()
+    assert reported == []

@@ -1,0 +1,287 @@
+"""Load, and everything that can be killed being killed; then calm, and the collection of what is left."""
+
+import asyncio
+import itertools
+import random
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from bridge.emulators.exchange import Answer, Scripted
+from bridge.emulators.genesis_faults import Fault
+from tests.chaos.checker import After, Callback, Sent, Trigger
+from tests.chaos.place import Place, Process
+
+TRIGGER_FAULTS = (
+    Fault("drop_before_run"),
+    Fault("drop_before_run", reset=True),
+    Fault("drop_after_run"),
+    Fault("drop_after_run", reset=True),
+    Fault("delay", seconds=2.5),
+    Fault("gateway_502"),
+    Fault("gateway_502", runs=True),
+    Fault("bare_500"),
+    Fault("unavailable_503", retry_after="1"),
+    Fault("too_many_429", retry_after="1"),
+    Fault("success_false"),
+    Fault("truncated_body"),
+    Fault("truncated_json"),
+    Fault("error", error="not_strings"),
+    Fault("redirect"),
+)
+FETCH_FAULTS = (
+    Fault("drop_before_run"),
+    Fault("delay", seconds=2.5),
+    Fault("gateway_502"),
+    Fault("bare_500"),
+    Fault("unavailable_503", retry_after="1"),
+    Fault("too_many_429", retry_after="1"),
+    Fault("truncated_body"),
+    Fault("truncated_json"),
+)
+CALLBACK_FAULTS = (
+    Scripted(answer=Answer(status=500)),
+    Scripted(answer=Answer(status=503, headers={"retry-after": "1"})),
+    Scripted(answer=Answer(status=302, headers={"location": "/elsewhere"})),
+    Scripted(answer=Answer(drop="close")),
+    Scripted(answer=Answer(drop="reset")),
+    Scripted(answer=Answer(status=204, delay_seconds=2.5)),
+)
+OF_REDIS_KILLED = ("Worker.finish_job()", "Unclosed Pipeline client", "Unclosed connection")
+"""What arq and redis-py say through asyncio about a connection that was killed; nobody awaits these tasks of theirs."""
+NO_FAULT = Fault("delay", seconds=0)
+NO_CALLBACK_FAULT = Scripted(answer=Answer(status=204))
+REFUSED = ("unavailable_503", "too_many_429")
+TRIES = 30
+DRAIN_SECONDS = 30
+SETTLE_SECONDS = 120
+NEVER = 1e6
+
+F = TypeVar("F")
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """How hard to blow; the same seed deals the same blows, though not to the same bytes on the wire."""
+
+    seconds: float = 60
+    seed: int = 1
+    rate: float = 40
+    webs: int = 2
+    workers: int = 3
+    fault_share: float = 0.2
+    worker_life: tuple[float, float] = (0.3, 2.5)
+    web_life: tuple[float, float] = (6.0, 14.0)
+    redis_life: tuple[float, float] = (6.0, 10.0)
+    blows: tuple[int, int, int] = (6, 2, 2)
+    """The shares of SIGKILL, SIGTERM and SIGSTOP."""
+
+
+def graceful(plan: Plan) -> Plan:
+    """Return the plan with nothing but restarts as a deploy does them: SIGTERM, and no other fault."""
+    return msgspec.structs.replace(plan, blows=(0, 1, 0), fault_share=0, redis_life=(NEVER, NEVER))
+
+
+class Storm:
+    """One storm over one place."""
+
+    def __init__(self, place: Place, plan: Plan) -> None:
+        self.place = place
+        self.plan = plan
+        self.sent: list[Sent] = []
+        self.blows: Counter[str] = Counter()
+        self.trouble: list[str] = []
+        self._webs = [place.process("serve") for _ in range(plan.webs)]
+        self._workers = [place.process("worker") for _ in range(plan.workers)]
+        self._over = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def blow(self) -> After:
+        """Run the whole of it and return what is left."""
+        await self._all_up()
+        fates = [
+            *(self._fate(worker, self._dice(f"worker {i}"), self.plan.worker_life)
+              for i, worker in enumerate(self._workers)),
+            *(self._fate(web, self._dice(f"web {i}"), self.plan.web_life) for i, web in enumerate(self._webs)),
+            self._redis_fate(self._dice("redis")),
+            self._feed(self._dice("faults")),
+            self._load(self._dice("load")),
+        ]  # fmt: skip
+        async with asyncio.TaskGroup() as tasks:
+            for fate in fates:
+                tasks.create_task(fate)
+            await asyncio.sleep(self.plan.seconds)
+            self._over.set()
+        await asyncio.to_thread(self.place.valkey.start)
+        await self._all_up()
+        while self._sending:
+            await asyncio.wait(self._sending)
+        await self.place.settled(SETTLE_SECONDS)
+        after = await self._collect()
+        for process in (*self._webs, *self._workers):
+            await self._drained(process)
+        self.trouble += self._errors()
+        after.trouble = self.trouble
+        return after
+
+    def _dice(self, name: str) -> random.Random:
+        return random.Random(f"{self.plan.seed} {name}")  # noqa: S311 - chance, not secrecy
+
+    async def _all_up(self) -> None:
+        processes = (*self._webs, *self._workers)
+        for process in processes:
+            if not process.alive:
+                await process.start()
+        await asyncio.gather(*(process.ready() for process in processes))
+
+    async def _pause(self, seconds: float) -> bool:
+        """Sleep; returns whether the storm is still on."""
+        try:
+            await asyncio.wait_for(self._over.wait(), seconds)
+        except TimeoutError:
+            return True
+        return False
+
+    async def _fate(self, process: Process, dice: random.Random, life: tuple[float, float]) -> None:
+        while await self._pause(dice.uniform(*life)):
+            if not process.alive:
+                self.trouble.append(f"a {process.command} ended by itself")
+            blow = dice.choices(("SIGKILL", "SIGTERM", "SIGSTOP"), self.plan.blows)[0]
+            self.blows[f"{process.command} {blow}"] += 1
+            if blow == "SIGSTOP":
+                process.send(signal.SIGSTOP)
+                await asyncio.sleep(dice.uniform(0.5, 6))
+                process.send(signal.SIGCONT)
+                continue
+            if blow == "SIGKILL":
+                process.send(signal.SIGKILL)
+                await process.ended()
+            else:
+                await self._drained(process)
+            await process.start()
+            await process.ready()
+
+    async def _drained(self, process: Process) -> None:
+        process.send(signal.SIGTERM)
+        try:
+            code = await process.ended(DRAIN_SECONDS)
+        except TimeoutError:
+            self.trouble.append(f"a {process.command} did not end within {DRAIN_SECONDS} s of SIGTERM")
+            process.send(signal.SIGKILL)
+            await process.ended()
+            return
+        if code != 0:
+            self.trouble.append(f"a {process.command} ended with {code} after SIGTERM")
+
+    async def _redis_fate(self, dice: random.Random) -> None:
+        while await self._pause(dice.uniform(*self.plan.redis_life)):
+            self.blows["Redis SIGKILL"] += 1
+            self.place.kill_valkey()
+            await asyncio.sleep(dice.uniform(0, 2))
+            await asyncio.to_thread(self.place.valkey.start)
+
+    async def _feed(self, dice: random.Random) -> None:
+        """Keep the emulators' scripts long enough: mostly nothing happens, and sometimes something does."""
+        genesis, answers = self.place.genesis, self.place.receiver.answers
+
+        def drawn(faults: tuple[F, ...], otherwise: F) -> Iterable[F]:
+            while True:
+                yield dice.choice(faults) if dice.random() < self.plan.fault_share else otherwise
+
+        scripts: list[tuple[Callable[[], int], Callable[[int], None]]] = []
+        for queue, faults in ((genesis.trigger_faults, TRIGGER_FAULTS), (genesis.fetch_faults, FETCH_FAULTS)):
+            stream = iter(drawn(faults, NO_FAULT))
+            scripts.append((queue.__len__, lambda n, q=queue, s=stream: q.extend(itertools.islice(s, n))))
+        callbacks = iter(drawn(CALLBACK_FAULTS, NO_CALLBACK_FAULT))
+        scripts.append((answers.__len__, lambda n: answers.extend(itertools.islice(callbacks, n))))
+        while True:
+            for length, extend in scripts:
+                extend(max(0, 500 - length()))
+            if not await self._pause(0.2):
+                break
+        genesis.trigger_faults.clear()
+        genesis.fetch_faults.clear()
+        answers.clear()
+
+    async def _load(self, dice: random.Random) -> None:
+        for n in itertools.count():
+            if not await self._pause(1 / self.plan.rate):
+                return
+            two = dice.random() < 0.1
+            sent = Sent(str(n), ["run", "also"] if two else ["run"], [], [], [])
+            self.sent.append(sent)
+            copies = [0.0] * (2 if dice.random() < 0.1 else 1) + [dice.uniform(1, 6)] * (dice.random() < 0.1)
+            for delay in copies:
+                task = asyncio.create_task(self._send(sent, "two" if two else "one", delay, dice.randrange(100)))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+
+    async def _send(self, sent: Sent, event: str, delay: float, first: int) -> None:
+        """Deliver as a patient sender does: again, elsewhere, until somebody says 2xx."""
+        await asyncio.sleep(delay)
+        for tried in range(TRIES):
+            web = self._webs[(first + tried) % len(self._webs)]
+            try:
+                answer = await self.place.deliver(web, int(sent.n), event)
+            except httpx.TransportError:
+                sent.answers.append(0)
+            else:
+                sent.answers.append(answer.status_code)
+                if answer.is_success:
+                    said = answer.json()
+                    sent.deliveries.append(said["delivery_id"])
+                    sent.executions.append([one["id"] for one in said["executions"]])
+                    return
+            await asyncio.sleep(min(0.2 * (tried + 1), 1.0))
+
+    async def _collect(self) -> After:
+        place, redis = self.place, self.place.store.redis
+        keys = [key.decode() async for key in redis.scan_iter("gb:[xdbn]:*", count=1000)]
+        lives: list[int] = []
+        for first in range(0, len(keys), 500):
+            pipeline = redis.pipeline(transaction=False)
+            for key in keys[first : first + 500]:
+                pipeline.ttl(key)
+            lives += await pipeline.execute()
+        return After(
+            sent=self.sent,
+            triggers=[
+                Trigger(record.variables["n"], record.variables["rule"], record.fault in REFUSED, record.execution_id)
+                for record in place.genesis.triggers
+                if record.variables is not None
+            ],
+            callbacks=[
+                Callback(record.id, record.body, record.at, record.verified, 200 <= record.status < 300)
+                for record in place.receiver.journal
+            ],
+            executions=await place.executions(),
+            runs={id_: place.genesis.status_of(id_) for id_ in place.genesis.executions},
+            deliveries={key.removeprefix("gb:d:") for key in keys if key.startswith("gb:d:")},
+            dead={member.decode() for member in await redis.zrange("gb:dead", 0, -1)},
+            left=await place.left(),
+            eternal=[key for key, life in zip(keys, lives, strict=True) if life < 0],
+        )
+
+    def _errors(self) -> list[str]:
+        found = []
+        for process in (*self._webs, *self._workers):
+            for line in process.log.read_bytes().splitlines():
+                try:
+                    said = msgspec.json.decode(line)
+                except msgspec.DecodeError:
+                    said = {"level": "error", "event": line.decode(errors="replace")}
+                expected = said["event"] == "notification.dead" or any(one in said["event"] for one in OF_REDIS_KILLED)
+                if said.get("level") in ("error", "critical") and not expected:
+                    found.append(f"{process.command} logged {line[:600]!r}")
+        return found
+
+
+async def storm(directory: Path, plan: Plan) -> tuple[After, Counter[str]]:
+    """Blow once over a new place; returns what is left and how often each blow was dealt."""
+    async with Place(directory) as place:
+        blowing = Storm(place, plan)
+        return await blowing.blow(), blowing.blows
