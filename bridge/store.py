@@ -21,7 +21,7 @@ from importlib import resources
 from typing import Any
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from bridge.clock import Clock
@@ -45,6 +45,7 @@ from bridge.records import (
     read_notification_claim,
     read_stored,
 )
+from bridge.redis_pool import pool
 
 RECORD_SECONDS = 30 * 86_400
 """How long a record is kept after its last change: longer than any sender repeats (GitHub: 3 days)."""
@@ -63,7 +64,7 @@ class Store:
     """Redis, behind the few atomic steps the pipeline is made of."""
 
     def __init__(self, url: str) -> None:
-        """Prepare a pool for `url` (redis://, rediss://, unix://); nothing connects before the first use."""
+        """Prepare a pool for `url`; nothing connects before the first use."""
         self.url = url
         self.redis = Redis(connection_pool=pool(url))
         self._scripts = {
@@ -254,14 +255,6 @@ class Store:
     async def _load(self) -> None:
         for name, text in self._scripts.items():
             self._shas[name] = await self.redis.script_load(text)
-
-
-def pool(url: str) -> BlockingConnectionPool:
-    """Return a connection pool with every timeout set: by default redis-py waits for ever on a black hole."""
-    options: dict[str, Any] = {"socket_timeout": 3.0, "socket_connect_timeout": 2.0, "health_check_interval": 15}
-    if not url.startswith("unix:"):
-        options["socket_keepalive"] = True
-    return BlockingConnectionPool.from_url(url, max_connections=64, timeout=3, **options)
 
 
 @contextlib.asynccontextmanager
