@@ -26,6 +26,8 @@ _SENTINEL_TIMEOUTS: dict[str, Any] = {
     "socket_keepalive": True,
 }
 """A sentinel that does not answer must cost less than what a delivery may wait for being stored."""
+_CHECKED: dict[str, Any] = {"ssl_check_hostname": True}
+"""redis-py by itself takes any valid certificate, whoever's it is."""
 _SENTINEL_OPTIONS = frozenset({"db", "tls", "sentinel_user", "sentinel_password"})
 
 
@@ -35,6 +37,8 @@ def pool(url: str) -> ConnectionPool:
         if url.startswith("sentinel:"):
             return _sentinel_pool(urlsplit(url))
         options = _TIMEOUTS if url.startswith("unix:") else _TIMEOUTS | {"socket_keepalive": True}
+        if url.startswith("rediss:"):
+            options = options | _CHECKED
         return BlockingConnectionPool.from_url(url, **_BOUNDS, **options)
     except ValueError as error:
         # Only our own words: those of a parser may show the password.
@@ -119,8 +123,7 @@ def _sentinel_pool(url: SplitResult) -> SentinelPool:
 def _tls(text: str) -> dict[str, Any]:
     if text not in ("true", "false"):
         raise _Unusable("the option tls of a sentinel:// URL is true or false")
-    # redis-py by itself takes any valid certificate, whoever's it is.
-    return {"ssl": True, "ssl_check_hostname": True} if text == "true" else {}
+    return {"ssl": True, **_CHECKED} if text == "true" else {}
 
 
 def _address(text: str) -> tuple[str, int]:

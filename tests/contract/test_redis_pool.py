@@ -64,6 +64,12 @@ def test_tls_is_for_redis_and_for_the_sentinels_and_checks_the_name() -> None:
         assert connection.ssl_context.check_hostname is True
 
 
+def test_a_rediss_url_checks_whose_certificate_it_is() -> None:
+    """redis-py by itself takes anybody's; the URL may say so in as many words."""
+    for url, checked in (("rediss://h1", True), ("rediss://h1?ssl_check_hostname=false", False)):
+        assert pool(url).make_connection().ssl_context.check_hostname is checked
+
+
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
