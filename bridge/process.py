@@ -41,7 +41,7 @@ class Service:
         self._socket = _listen(settings.host, settings.port) if web else None
         self._bridge = Bridge(
             config=config,
-            store=Store(redis_url),
+            store=Store(redis_url, config.durability),
             outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
         )

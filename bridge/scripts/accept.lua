@@ -10,7 +10,9 @@ local delivery = 'gb:d:' .. ARGV[1]
 
 local before = redis.call('HMGET', delivery, 'attempt', 'executions', 'outcome')
 if before[1] == ARGV[2] then
-  return {'stored'} -- our own earlier call, whose answer was lost on the way
+  -- Our own earlier call, whose answer was lost on the way. Written again, so that a WAIT behind it waits for it.
+  redis.call('HSET', delivery, 'attempt', ARGV[2])
+  return {'stored'}
 end
 if before[2] and before[2] ~= '' then
   -- A repeat runs only if nothing of the first one ever reached the engine.
