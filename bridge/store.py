@@ -45,6 +45,7 @@ from bridge.records import (
     read_notification_claim,
     read_stored,
 )
+from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
 from bridge.replication import Replication, Unconfirmed
 
@@ -108,6 +109,11 @@ class Store:
         """Write something; raises StoreUnavailable when Redis is away, read-only or full."""
         async with _redis_errors():
             await self.redis.set("gb:probe", "1", ex=60)
+
+    async def examine(self) -> list[Finding]:
+        """Say what to change about how Redis is set; raises StoreUnavailable."""
+        async with _redis_errors():
+            return await examine(self.redis, self.durability)
 
     async def accept(
         self, delivery_id: str, delivery: DeliveryRecord, outcome: str, body: bytes, executions: dict[str, Record]
