@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import BusyLoadingError
 
 from bridge.model import Durability
 
@@ -35,10 +35,11 @@ async def examine(redis: Redis, durability: Durability) -> list[Finding]:
     began = time.time()
     info, clock, config = await pipeline.execute(raise_on_error=False)
     middle = (began + time.time()) / 2
-    if isinstance(info, NoPermissionError):
-        return [Finding(refused=False, text="INFO is not permitted, so its settings are unknown: grant +info")]
     if isinstance(info, Exception):
-        raise info
+        return [Finding(refused=False, text="INFO is not permitted, so its settings are unknown: grant +info")]
+    if info.get("loading"):
+        # Until it has read its file, it says of the file that it is off.
+        raise BusyLoadingError("Redis is loading its data")
     apart = 0.0 if isinstance(clock, Exception) else clock[0] + clock[1] / 1e6 - middle
     fsync = None if isinstance(config, Exception) else config.get("appendfsync")
     return judge(info, durability, fsync=fsync, clocks_apart_seconds=apart)

@@ -5,17 +5,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner, Result
 from structlog.testing import capture_logs
 
 from bridge.cli import main
 from bridge.config import load
+from bridge.contracts import Engine
 from bridge.doctor import diagnose
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.receiver import Receiver
 from bridge.emulators.serving import Server
 from bridge.emulators.slack import Slack
 from bridge.errors import StoreUnavailable
+from bridge.notifiers.slack import SlackReply
+from bridge.outbound import Outbound
 from bridge.process import Service, UnfitRedis
 from bridge.redis_checks import Finding
 from bridge.settings import Settings
@@ -41,7 +45,10 @@ def config(tmp_path: Path, more: str = "", genesis: str = "http://127.0.0.1:1", 
 
 def called(command: str, path: Path, url: str) -> Result:
     environ = {**SECRETS, "BRIDGE_CONFIG": str(path), "BRIDGE_PORT": "0", "BRIDGE_LOG": "json"}
-    return CliRunner().invoke(main, [command], env={**environ, "BRIDGE_REDIS_URL": url})
+    try:
+        return CliRunner().invoke(main, [command], env={**environ, "BRIDGE_REDIS_URL": url})
+    finally:
+        structlog.reset_defaults()
 
 
 async def examined(url: str, password: str = "") -> list[Finding]:
@@ -71,6 +78,17 @@ async def test_where_all_is_well_every_line_is_ok(tmp_path: Path, redis_url: str
         "ok: notifier qa",
         "ok: notifier reply",
     ]
+
+
+class Mute(Engine, frozen=True, kw_only=True, tag="mute"):
+    """An engine that cannot be asked."""
+
+
+async def test_what_cannot_be_asked_is_ok() -> None:
+    """An engine without a harmless question, a reply without a token."""
+    async with Outbound() as outbound:
+        assert await Mute().probe(outbound) is None
+        assert await SlackReply().probe(outbound) is None
 
 
 async def test_a_bad_key_and_a_bad_token_are_said_so(tmp_path: Path) -> None:
