@@ -48,13 +48,19 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
-        self._process = subprocess.Popen([binary(), self._file, *self._more], stdout=subprocess.DEVNULL)
+    def start(self, *more: str) -> None:
+        self._process = subprocess.Popen([binary(), self._file, *self._more, *more], stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while self.ask("PING") == "":
             assert self._process.poll() is None, self._log.read_text()
             assert time.monotonic() < end
             time.sleep(0.01)
+
+    def wait_until_loaded(self) -> None:
+        end = time.monotonic() + 20
+        while "loading:0" not in self.ask("INFO persistence"):
+            assert time.monotonic() < end
+            time.sleep(0.02)
 
     def ask(self, command: str) -> str:
         """Send an inline command; return the first bytes of the answer, or an empty text when there is none."""
