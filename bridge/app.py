@@ -106,10 +106,13 @@ async def livez() -> str:
 
 @get("/readyz", media_type=MediaType.TEXT)
 async def readyz(state: State) -> Response[bytes]:
-    """Say whether deliveries can be taken: Redis writable, not draining."""
+    """Say whether deliveries can be taken: Redis writable and rightly set, not draining."""
     if state.draining():
         return problem(503, "Service Unavailable", "this process is stopping")
     try:
+        found = await state.bridge.store.examine()
+        if refused := [finding.text for finding in found if finding.refused]:
+            return problem(503, "Service Unavailable", f"Redis is not set as it must be: {'; '.join(refused)}")
         await state.bridge.store.probe()
     except StoreUnavailable as error:
         return problem(503, "Service Unavailable", f"Redis cannot be written: {error}")

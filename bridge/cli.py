@@ -79,6 +79,21 @@ def check(file: Path | None, *, no_secrets: bool) -> None:
 
 
 @main.command()
+def doctor() -> None:
+    """Ask Redis, the engines and Slack whether they would do: ok, or one line that says what to change."""
+    import asyncio
+
+    from bridge.doctor import diagnose
+
+    settings = _settings()
+    lines = asyncio.run(diagnose(settings, _config(settings)))
+    for line in lines:
+        click.secho(str(line), fg={"ok": "green", "warning": "yellow", "refused": "red"}[line.verdict])
+    if any(line.verdict == "refused" for line in lines):
+        sys.exit(1)
+
+
+@main.command()
 def schema() -> None:
     """Print the JSON Schema of the configuration, for editors."""
     import msgspec

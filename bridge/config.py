@@ -16,6 +16,7 @@ from bridge.config_check import Entry, Parts, check
 from bridge.contracts import Engine, Notifier, Source
 from bridge.engines import AnyEngine
 from bridge.errors import ConfigError, Problem
+from bridge.model import Durability
 from bridge.notifiers import AnyNotifier
 from bridge.rules import Name, Rule, RuleSet, Template
 from bridge.sources import AnySource
@@ -31,7 +32,7 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "notifiers": ("notifier", AnyNotifier),
 }
 """The named things: top-level key -> what one of them is called, and its type."""
-KEYS = ("version", "include", *SECTIONS, "rules")
+KEYS = ("version", "include", "durability", *SECTIONS, "rules")
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """The first 16 hex digits of the SHA-256 over all files' bytes, in the order of `files`."""
     files: tuple[Path, ...]
     """The file asked for, then those it includes."""
+    durability: Durability = "standard"
 
 
 def load(path: Path, environ: Mapping[str, str] | None) -> Config:
@@ -70,6 +72,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         ruleset=RuleSet([entry.value for entry in parts.rules], templates),
         hash=files.digest.hexdigest()[:16],
         files=tuple(files.read_so_far),
+        durability=files.durability,
     )
 
 
@@ -87,6 +90,7 @@ class _Files:
         self.read_so_far: list[Path] = []
         self.problems: list[Problem] = []
         self.parts = Parts()
+        self.durability: Durability = "standard"
         self.whole = True
         """Whether every section could be read: only then is an unknown name surely a mistake."""
 
@@ -125,6 +129,8 @@ class _Files:
                 self._unusable(report, mark, unknown("key", key, KEYS))
             elif key == "version":
                 self._version(node, report)
+            elif key == "durability":
+                self._durability(node, report)
             elif not (isinstance(node, ScalarNode) and node.null):  # `rules:` with every rule commented out is none
                 if key in SECTIONS:
                     self._section(key, node, report)
@@ -138,6 +144,10 @@ class _Files:
     def _version(self, node: Node, report: Report) -> None:
         if not (isinstance(node, ScalarNode) and node.text == str(VERSION)):
             report.add(node.mark, f"this genesis-bridge reads version {VERSION}: write `version: {VERSION}`")
+
+    def _durability(self, node: Node, report: Report) -> None:
+        value = Converter(report.within("durability"), None).value(node, Durability)
+        self.durability = "standard" if value is FAILED else value
 
     def _patterns(self, top: MapNode, report: Report) -> list[ScalarNode]:
         _, node = top.entries.get("include", (top.mark, ListNode(top.mark, [])))
@@ -166,6 +176,9 @@ class _Files:
         if "include" in top.entries:
             mark, _ = top.entries["include"]
             report.add(mark, "an included file does not include others: name them in the main file")
+        if "durability" in top.entries:
+            mark, _ = top.entries["durability"]
+            report.add(mark, "an included file does not say how durable everything is: say it in the main file")
 
     def _section(self, key: str, node: Node, report: Report) -> None:
         what, kind = SECTIONS[key]

@@ -157,6 +157,13 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """
         raise NotImplementedError
 
+    async def probe(self, outbound: Outbound) -> str | None:  # noqa: ARG002 - for those who override it
+        """Ask, harmlessly, whether the credentials are good, for `doctor`; None: they are, or nothing can be asked.
+
+        Returns what to change in one line; raises AttemptError when there is no answer.
+        """
+        return None
+
 
 class Message(Struct, frozen=True, kw_only=True):
     """One notification on its way out: everything `send` needs beside the notifier's own settings."""
@@ -199,6 +206,10 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     def compose(self, execution: Execution) -> bytes:
         """Render the message once; pure."""
         raise NotImplementedError
+
+    async def probe(self, outbound: Outbound) -> str | None:  # noqa: ARG002 - for those who override it
+        """Ask, harmlessly, whether the credentials are good; as `Engine.probe` does."""
+        return None
 
     async def send(self, outbound: Outbound, message: Message) -> None:
         """Make one attempt.

@@ -1,9 +1,12 @@
 """The records that travel through the pipeline: frozen, without behaviour beyond reading themselves."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
+
+Durability = Literal["strict", "standard", "none"]
+"""What Redis has to keep what was accepted through: a power loss, a restart, nothing."""
 
 
 class Status(StrEnum):

@@ -156,6 +156,10 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
 
 
 async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
+    if not claim.confirmed:
+        # After a failover nobody would know of this intent, and the trigger might be sent twice.
+        wait = backoff(claim.execution.attempts)
+        return _queue_again(claim, "not sent: no replica of Redis confirmed the intent", wait)
     order = Order(
         template_id=claim.record.template_id, variables=claim.record.variables, execution_id=claim.execution.id
     )

@@ -34,6 +34,10 @@ class CannotListen(BridgeError):
     """The address is taken or not ours; the message says which and what to change."""
 
 
+class UnfitRedis(BridgeError):
+    """Redis is set in a way that would lose what is accepted; the message has one line for each thing to change."""
+
+
 class Service:
     """One process's work: `run` returns when `stop` was called and everything in hand is finished."""
 
@@ -43,7 +47,7 @@ class Service:
         self._socket = _listen(settings.host, settings.port) if web else None
         self._bridge = Bridge(
             config=config,
-            store=Store(redis_url),
+            store=Store(redis_url, config.durability),
             outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
         )
@@ -70,13 +74,10 @@ class Service:
             asyncio.get_running_loop().call_later(linger_seconds, self._server.leave)
 
     async def run(self) -> None:
-        """Work until `stop`."""
+        """Work until `stop`; raises UnfitRedis, but not for a Redis that is merely away."""
         try:
-            await self._bridge.store.open()
-        except StoreUnavailable as error:
-            log.warning("store.unavailable", reason=str(error), does="going on; not ready until it answers")
-        _settle_memory()
-        try:
+            await self._look_at_redis()
+            _settle_memory()
             async with asyncio.TaskGroup() as tasks:
                 if self._server is not None:
                     tasks.create_task(self._server.serve(sockets=[self._socket] if self._socket else None))
@@ -84,9 +85,23 @@ class Service:
                     tasks.create_task(self._supervisor.run())
                 log.info("process.started", web=self._server and self.url, worker=self._supervisor is not None)
         finally:
+            if self._socket is not None:
+                self._socket.close()
             await self._bridge.outbound.aclose()
             await self._bridge.store.close()
         log.info("process.stopped")
+
+    async def _look_at_redis(self) -> None:
+        try:
+            await self._bridge.store.open()
+            found = await self._bridge.store.examine()
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", reason=str(error), does="going on; not ready until it answers")
+            return
+        if refused := [f"Redis: {finding.text}" for finding in found if finding.refused]:
+            raise UnfitRedis("\n".join(refused))
+        for finding in found:
+            log.warning("store.doubtful", finding=finding.text)
 
     def _web_server(self) -> "_Server":
         tokens = [token.reveal() for token in (*self._settings.read_tokens, *self._settings.api_tokens)]

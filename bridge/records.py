@@ -4,7 +4,7 @@ import zlib
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge.clock import Clock, rfc3339
 from bridge.model import Change, Delivery, Execution, Notification, Progress, Status
@@ -65,6 +65,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     """Redis time at the claim, running on by this machine's monotonic clock."""
     deadline_ms: float
     review_since_ms: float | None
+    confirmed: bool = True
+    """False: a replica was to confirm the claim and did not (`durability: strict`); nothing may be sent on it."""
 
 
 class NewNotification(Struct, frozen=True, kw_only=True):
@@ -148,14 +150,15 @@ def read_stored(answer: list[bytes]) -> Stored:
     return Stored(duplicate=True, outcome=answer[1].decode(), executions=before)
 
 
-def read_claims(answer: list[Any], token: str, asked: Clock) -> Claims:
+def read_claims(answer: list[Any], token: str, asked: Clock, *, confirmed: bool = True) -> Claims:
     """Read the answer of scripts/claim.lua."""
     clock = asked.reading(int(answer[0]))
     claims, unreadable = [], []
     for i in range(2, len(answer), 3):
         execution_id = answer[i + 1].decode()
         try:
-            claims.append(_read_claim(answer[i].decode(), execution_id, token, pairs(answer[i + 2]), clock))
+            claim = _read_claim(answer[i].decode(), execution_id, token, pairs(answer[i + 2]), clock)
+            claims.append(claim if confirmed else structs.replace(claim, confirmed=False))
         except (msgspec.MsgspecError, ValueError, KeyError) as error:
             unreadable.append((execution_id, f"the record cannot be read: {type(error).__name__}: {error}"))
     waits = int(answer[1])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from msgspec import Struct, structs
 
 from bridge.engines import AnyEngine
+from bridge.model import Durability
 from bridge.notifiers import AnyNotifier
 from bridge.rules import Name, Rule, Template
 from bridge.sources import AnySource
@@ -17,6 +18,7 @@ SECTIONS = ("sources", "engines", "templates", "notifiers")
 TOP_LEVEL = {
     "version": "The version of this format: 1.",
     "include": "More files of the same keys, as globs relative to this file.",
+    "durability": "What Redis has to keep through: `strict` a power loss, `standard` a restart, `none` nothing.",
     "sources": "Who may send events, by name; each is a URL, POST /hooks/{name}.",
     "engines": "Where workflows run, by name.",
     "templates": "The workflows rules may start, by name, and the variables they take.",
@@ -59,6 +61,7 @@ _LIMITS = {
 class _File(Struct, kw_only=True):
     version: Literal[1] | None = None
     include: str | list[str] | None = None
+    durability: Durability = "standard"
     sources: dict[str, AnySource] | None = None
     engines: dict[str, AnyEngine] | None = None
     templates: dict[str, Template] | None = None

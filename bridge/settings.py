@@ -12,7 +12,7 @@ from bridge.secret import Secret
 from bridge.suggest import unknown
 
 PREFIX = "BRIDGE_"
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
 
 
 class Settings(Struct, frozen=True, kw_only=True):

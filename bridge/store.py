@@ -18,15 +18,15 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
 from bridge.clock import Clock
 from bridge.errors import StoreUnavailable
-from bridge.model import Delivery, Execution
+from bridge.model import Delivery, Durability, Execution
 from bridge.records import (
     Claim,
     Claims,
@@ -47,6 +47,9 @@ from bridge.records import (
     read_stored,
     unpack_body,
 )
+from bridge.redis_checks import Finding, examine
+from bridge.redis_pool import pool
+from bridge.replication import Replication, Unconfirmed
 
 RECORD_SECONDS = 30 * 86_400
 """How long a record is kept after its last change: longer than any sender repeats (GitHub: 3 days)."""
@@ -61,24 +64,43 @@ _TRIES = 3
 _SCRIPTS = ("accept", "claim", "commit", "claim_notification", "commit_notification", "ring")
 
 
+_PROMISES = ("accept", "claim")
+"""What is promised on these must survive a failover as well, under `durability: strict`."""
+
+
+class _Call(NamedTuple):
+    command: tuple[Any, ...]
+    promises: bool
+    future: asyncio.Future[Any]
+
+
 class Store:
     """Redis, behind the few atomic steps the pipeline is made of."""
 
-    def __init__(self, url: str) -> None:
-        """Prepare a pool for `url` (redis://, rediss://, unix://); nothing connects before the first use."""
+    def __init__(self, url: str, durability: Durability = "standard") -> None:
+        """Prepare a pool for `url`; nothing connects before the first use."""
         self.url = url
+        self.durability = durability
+        self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
         self.redis = Redis(connection_pool=pool(url))
         self._scripts = {
             name: resources.files("bridge").joinpath("scripts", f"{name}.lua").read_text() for name in _SCRIPTS
         }
         self._shas: dict[str, str] = {}
-        self._queue: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._queue: list[_Call] = []
         self._flushing: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
         """Load the scripts; raises StoreUnavailable."""
         async with _redis_errors():
             await self._load()
+            if self._replication.strict:
+                await self._look_for_replicas()
+
+    async def _look_for_replicas(self) -> None:
+        pipeline = self.redis.pipeline(transaction=False)
+        pipeline.execute_command(*self._replication.question())
+        self._replication.confirmed((await pipeline.execute(raise_on_error=False))[0])
 
     async def close(self) -> None:
         """Close every connection."""
@@ -89,6 +111,11 @@ class Store:
         """Write something; raises StoreUnavailable when Redis is away, read-only or full."""
         async with _redis_errors():
             await self.redis.set("gb:probe", "1", ex=60)
+
+    async def examine(self) -> list[Finding]:
+        """Say what to change about how Redis is set; raises StoreUnavailable."""
+        async with _redis_errors():
+            return await examine(self.redis, self.durability)
 
     async def accept(
         self, delivery_id: str, delivery: DeliveryRecord, outcome: str, body: bytes, executions: dict[str, Record]
@@ -116,8 +143,11 @@ class Store:
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
-        answer = await self._run("claim", ["gb:due", "gb:dead"], [limit, token, *leases])
-        return read_claims(answer, token, clock)
+        try:
+            answer, confirmed = await self._run("claim", ["gb:due", "gb:dead"], [limit, token, *leases]), True
+        except Unconfirmed as error:
+            answer, confirmed = error.answer, False
+        return read_claims(answer, token, clock, confirmed=confirmed)
 
     async def commit(self, claim: Claim, step: Step) -> bool:
         """Write down what a step found out.
@@ -232,7 +262,8 @@ class Store:
     def _submit(self, script: str, keys: list[str], arguments: list[Any]) -> asyncio.Future[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._queue.append((("EVALSHA", self._shas.get(script, script), len(keys), *keys, *arguments), future))
+        command = ("EVALSHA", self._shas.get(script, script), len(keys), *keys, *arguments)
+        self._queue.append(_Call(command, script in _PROMISES, future))
         if len(self._queue) == 1:
             loop.call_soon(self._start_flush)
         return future
@@ -243,33 +274,31 @@ class Store:
         self._flushing.add(task)
         task.add_done_callback(self._flushing.discard)
 
-    async def _flush(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
+    async def _flush(self, batch: list["_Call"]) -> None:
         pipeline = self.redis.pipeline(transaction=False)
-        for command, _ in batch:
-            pipeline.execute_command(*command)
+        for call in batch:
+            pipeline.execute_command(*call.command)
+        asks = self._replication.strict and any(call.promises for call in batch)
+        if asks:
+            pipeline.execute_command(*self._replication.question())
         try:
             answers = await pipeline.execute(raise_on_error=False)
         except (RedisError, OSError) as error:
-            answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
+            answers, asks = [error] * len(batch), False
+        confirmed = self._replication.confirmed(answers.pop()) if asks else True
+        for call, answer in zip(batch, answers, strict=True):
+            if call.future.done():
                 continue  # whoever asked has been cancelled
             if isinstance(answer, Exception):
-                future.set_exception(answer)
+                call.future.set_exception(answer)
+            elif call.promises and not confirmed:
+                call.future.set_exception(Unconfirmed(answer))
             else:
-                future.set_result(answer)
+                call.future.set_result(answer)
 
     async def _load(self) -> None:
         for name, text in self._scripts.items():
             self._shas[name] = await self.redis.script_load(text)
-
-
-def pool(url: str) -> BlockingConnectionPool:
-    """Return a connection pool with every timeout set: by default redis-py waits for ever on a black hole."""
-    options: dict[str, Any] = {"socket_timeout": 3.0, "socket_connect_timeout": 2.0, "health_check_interval": 15}
-    if not url.startswith("unix:"):
-        options["socket_keepalive"] = True
-    return BlockingConnectionPool.from_url(url, max_connections=64, timeout=3, **options)
 
 
 @contextlib.asynccontextmanager

@@ -25,7 +25,7 @@ from redis.exceptions import RedisError
 from bridge import pipeline
 from bridge.errors import StoreUnavailable
 from bridge.pipeline import Bridge
-from bridge.store import pool
+from bridge.redis_pool import pool
 from bridge.tasks import end
 from bridge.tracker import Tracker
 

@@ -108,13 +108,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         a bad key or a server in trouble the run still goes on, only we do not see it.
         """
         try:
-            answer = await outbound.request(
-                "GET",
-                f"{base_url(self.base_url)}/api/executions/{quote(remote_id, safe='')}",
-                headers={"x-api-key": self.api_key.text()},
-                timeout_seconds=_FETCH_SECONDS,
-                max_bytes=_MAX_EXECUTION_BYTES,
-            )
+            answer = await self._ask(outbound, remote_id)
         except (Ambiguous, Permanent) as error:
             raise Transient(str(error)) from None
         if answer.status == 404:  # noqa: PLR2004 - `Execution not found`
@@ -123,6 +117,23 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             patience = None if answer.status == 429 or answer.status >= 500 else _SHUT_EYES_SECONDS  # noqa: PLR2004
             raise Transient(self._words(answer), answer.retry_after(time.time()) or patience)
         return self._snapshot(answer)
+
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask for an execution that cannot exist: whoever is told so has a good key."""
+        answer = await self._ask(outbound, str(UUID(int=0)))
+        if answer.status in (200, 404):
+            return None
+        hint = "check api_key" if answer.status in (401, 403) else "check base_url, or try again later"
+        return f"{self._words(answer)} - {hint}"
+
+    async def _ask(self, outbound: Outbound, execution_id: str) -> Answer:
+        return await outbound.request(
+            "GET",
+            f"{base_url(self.base_url)}/api/executions/{quote(execution_id, safe='')}",
+            headers={"x-api-key": self.api_key.text()},
+            timeout_seconds=_FETCH_SECONDS,
+            max_bytes=_MAX_EXECUTION_BYTES,
+        )
 
     def _words(self, answer: Answer) -> str:
         return f"Genesis: {answer.words(self.api_key.text())}"

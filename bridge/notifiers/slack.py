@@ -96,6 +96,10 @@ class Slack(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Write the message, within Block Kit's limits whatever the engine said."""
         return msgspec.json.encode(_message(execution))
 
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask whose token it is."""
+        return await _probe(outbound, self.api_url, self.token)
+
     async def send(self, outbound: Outbound, message: Message) -> None:
         """Post it; raises as `_judged` says."""
         await _post(outbound, self.api_url, self.token, message.address, msgspec.json.decode(message.body), message.now)
@@ -134,6 +138,10 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
     def compose(self, execution: Execution) -> bytes:
         """Write the message, and when the command was given, for its response URL expires."""
         return msgspec.json.encode({**_message(execution), "asked_at": execution.created_at})
+
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask whose token it is, if there is one."""
+        return None if self.token is None else await _probe(outbound, self.api_url, self.token)
 
     async def send(self, outbound: Outbound, message: Message) -> None:
         """Reply to the response URL, or post to the channel once that is used up.
@@ -182,6 +190,17 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise EvaluationError(f"the response_url is not one of Slack's (https://{_RESPONSE_HOST}/...)")
 
 
+async def _probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:
+    answer = await outbound.request(
+        "POST",
+        f"{base_url(api_url)}/auth.test",
+        headers={"authorization": f"Bearer {token.text()}", "content-type": "application/x-www-form-urlencoded"},
+        timeout_seconds=_TIMEOUT_SECONDS,
+        max_bytes=_MAX_ANSWER_BYTES,
+    )
+    return None if _ok(answer) else str(_judged(answer, 0, token.text()))
+
+
 async def _post(
     outbound: Outbound, api_url: str, token: Secret, address: Mapping[str, str], content: dict[str, Any], now: float
 ) -> None:
@@ -197,8 +216,12 @@ async def _post(
         max_bytes=_MAX_ANSWER_BYTES,
         fresh=True,
     )
-    if answer.status != 200 or _object(answer).get("ok") is not True:  # noqa: PLR2004 - and 200 alone means nothing
+    if not _ok(answer):
         raise _judged(answer, now, token.text())
+
+
+def _ok(answer: Answer) -> bool:
+    return answer.status == 200 and _object(answer).get("ok") is True  # noqa: PLR2004 - and 200 alone means nothing
 
 
 def _judged(answer: Answer, now: float, *hidden: str) -> AttemptError:

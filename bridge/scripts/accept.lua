@@ -10,7 +10,9 @@ local delivery = 'gb:d:' .. ARGV[1]
 
 local before = redis.call('HMGET', delivery, 'attempt', 'executions', 'outcome')
 if before[1] == ARGV[2] then
-  return {'stored'} -- our own earlier call, whose answer was lost on the way
+  -- Our own earlier call, whose answer was lost on the way. Written again, so that a WAIT behind it waits for it.
+  redis.call('HSET', delivery, 'attempt', ARGV[2])
+  return {'stored'}
 end
 if before[2] and before[2] ~= '' then
   -- A repeat runs only if nothing of the first one ever reached the engine.
@@ -33,6 +35,8 @@ if before[2] and before[2] ~= '' then
   end
 end
 
+-- A full Redis refuses a script at its first write only, and only if that write takes memory: so this one, no DEL.
+redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
 local ids = {}
 for i = 8, #ARGV, 3 do
   local id = ARGV[i]
@@ -48,7 +52,6 @@ redis.call('DEL', delivery)
 redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
   'executions', table.concat(ids, ' '))
 redis.call('EXPIRE', delivery, ARGV[6])
-redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
 if #ids > 0 and redis.call('LLEN', KEYS[2]) == 0 then
   -- One ring is enough for any number of executions: whoever wakes claims all that is due.
   redis.call('LPUSH', KEYS[2], '1')

@@ -95,6 +95,26 @@ def refused(read, tmp_path):
     return problems
 
 
+@pytest.mark.parametrize("level", ["strict", "standard", "none"])
+def test_durability_is_one_of_three_words(read, level):
+    """`none` is a word, not the absence of one."""
+    assert read(f"{BASE}durability: {level}\n").durability == level
+
+
+def test_without_durability_it_is_standard(read):
+    """The level that a Redis with its append-only file on has."""
+    assert read(BASE).durability == "standard"
+
+
+def test_another_durability_is_refused_with_its_place(refused):
+    """And an included file has no say in it."""
+    [wrong] = refused(f"{BASE}durability: stict\n")
+    assert wrong.startswith(f"bridge.yaml:{BASE_LINES + 1}:13: durability")
+    assert "strict" in wrong
+    [other] = refused(f"{BASE}include: other.yaml\n", other="durability: none\n")
+    assert other.startswith("other.yaml:1:1: an included file does not say how durable")
+
+
 def changed(old, new, text=BASE + RULES):
     """Return a text with one occurrence replaced, which must be there."""
     assert text.count(old) == 1

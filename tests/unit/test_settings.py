@@ -46,7 +46,7 @@ def test_reads_every_variable():
     assert [token.text() for token in settings.read_tokens] == ["three"]
 
 
-@pytest.mark.parametrize("url", ["redis://r", "rediss://r", "unix:///run/redis"])
+@pytest.mark.parametrize("url", ["redis://r", "rediss://r", "unix:///run/redis", "sentinel://h1,h2/name"])
 def test_takes_every_kind_of_redis_url(url):
     """Plain, TLS and socket addresses are taken as they are."""
     assert Settings.load({"BRIDGE_REDIS_URL": url}).redis_url == url
@@ -109,7 +109,7 @@ def test_a_public_url_is_an_address(url):
 def test_a_wrong_redis_url_is_not_repeated(url):
     """The message says what is wrong without the URL, which may hold a password."""
     [found] = problems({"BRIDGE_REDIS_URL": url})
-    assert found == "BRIDGE_REDIS_URL: is not a URL that begins with redis://, rediss://, unix://"
+    assert found == "BRIDGE_REDIS_URL: is not a URL that begins with redis://, rediss://, unix://, sentinel://"
 
 
 def test_two_places_for_one_secret_are_one_too_many(tmp_path):
