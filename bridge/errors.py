@@ -13,6 +13,8 @@ BridgeError
         BodyTimeout         408: the body did not arrive in time
         TooLarge            413
         UnsupportedMedia    415
+    Unfindable              an order is about something that does not exist
+    WrongState              an order cannot be carried out as things stand; says how they stand
     StoreUnavailable        the store did not confirm a write; nothing may be promised
     AttemptError            one outbound attempt failed; the three kinds below are the whole retry protocol
         Transient           nothing happened out there: try again
@@ -117,6 +119,14 @@ class UnsupportedMedia(Refusal):
 
     status = 415
     title = "Unsupported Media Type"
+
+
+class Unfindable(BridgeError):
+    """There is no such delivery, execution, notification, engine or rule."""
+
+
+class WrongState(BridgeError):
+    """What is asked for cannot be done to it as it now stands; the message says how it stands."""
 
 
 class StoreUnavailable(BridgeError):

@@ -152,3 +152,5 @@ class Delivery(Struct, frozen=True, kw_only=True):
     executions: list[str]
     rules: list[dict[str, Any]]
     """Per rule: verdict and why (spec 4.1), as decided then."""
+    replay_of: str | None = None
+    """The delivery that a person had replayed as this one."""

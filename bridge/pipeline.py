@@ -13,29 +13,14 @@ from msgspec import Struct, structs
 
 from bridge.clock import rfc3339
 from bridge.config import Config
-from bridge.contracts import (
-    Acceptance,
-    Engine,
-    ExecutionReference,
-    Message,
-    Order,
-    Reply,
-    Request,
-    Skipped,
-)
+from bridge.contracts import Acceptance, Engine, ExecutionReference, Message, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
 from bridge.expressions import shortened
-from bridge.model import Change, Execution, Status
+from bridge.model import Change, Event, Execution, Status
 from bridge.outbound import Outbound
 from bridge.pacing import backoff, jittered, spoken
-from bridge.records import (
-    Claim,
-    DeliveryRecord,
-    NewNotification,
-    NotificationClaim,
-    Step,
-)
+from bridge.records import Claim, DeliveryRecord, NewNotification, NotificationClaim, Step
 from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS, Store
 
@@ -80,34 +65,41 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         return read
     event = structs.replace(read, source=source_name)
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
+    return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
+
+
+async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, replay_of: str | None = None) -> Acceptance:
+    """Match one event and store it with all it causes; raises StoreUnavailable."""
     decision = decide(bridge.config, event, delivery_id)
     delivery = DeliveryRecord(
-        source=source_name,
+        source=event.source,
         event=event.name,
         action=event.action,
         key=event.key,
         reason=decision.reason,
         config=bridge.config.hash,
         rules=[_kept(result) for result in decision.results],
+        headers=event.headers,
+        query=event.query,
+        replay_of=replay_of,
     )
-    body = request.body if event.keep is None else event.keep
     stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
     if stored.duplicate:
-        log.info("delivery.duplicate", delivery=delivery_id, source=source_name, event_name=event.name)
-        first = [_reference(bridge, *execution) for execution in stored.executions]
+        log.info("delivery.duplicate", delivery=delivery_id, source=event.source, event_name=event.name)
+        first = [reference(bridge, *execution) for execution in stored.executions]
         return Acceptance(delivery_id=delivery_id, outcome="duplicate", executions=first)
     log.info(
         "delivery.stored",
         delivery=delivery_id,
         outcome=decision.outcome,
-        source=source_name,
+        source=event.source,
         event_name=event.name,
         executions=list(decision.executions),
     )
     return Acceptance(
         delivery_id=delivery_id,
         outcome=decision.outcome,
-        executions=[_reference(bridge, id_, record.rule, Status.QUEUED) for id_, record in decision.executions.items()],
+        executions=[reference(bridge, id_, record.rule, Status.QUEUED) for id_, record in decision.executions.items()],
         skipped=[
             Skipped(result.rule, result.reason or result.verdict)
             for result in decision.results
@@ -127,7 +119,8 @@ def _kept(result: RuleResult) -> dict[str, Any]:
     return kept
 
 
-def _reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
+def reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
+    """Name an execution as the answer to a delivery does."""
     return ExecutionReference(execution_id, rule, status, f"{bridge.public_url}/api/executions/{execution_id}")
 
 

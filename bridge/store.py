@@ -10,6 +10,8 @@ gb:due               zset    execution -> when its next step is due: schedule an
 gb:outbox            zset    notification -> when to ring for it
 gb:bell              list    wakes one waiting worker
 gb:dead              zset    what a person has to look at
+gb:deliveries        zset    the newest deliveries, and
+gb:executions        zset    the newest executions -> when they came
 """
 
 import asyncio
@@ -56,7 +58,18 @@ UNRUNG_SECONDS = 5
 """After this long the sweep rings for a notification whose own ring got lost."""
 
 _TRIES = 3
-_SCRIPTS = ("accept", "claim", "commit", "claim_notification", "commit_notification", "ring")
+_SCRIPTS = (
+    "accept",
+    "claim",
+    "commit",
+    "claim_notification",
+    "commit_notification",
+    "ring",
+    "page",
+    "read",
+    "resolve",
+    "retry",
+)
 
 
 class Store:
@@ -194,6 +207,16 @@ class Store:
         """Return one delivery as the API shows it; raises StoreUnavailable."""
         fields = await self._hash(f"gb:d:{delivery_id}")
         return read_delivery(delivery_id, fields) if "record" in fields else None
+
+    async def body(self, delivery_id: str) -> bytes | None:
+        """Return a delivery's body as it was kept; None once it is removed. Raises StoreUnavailable."""
+        async with _redis_errors():
+            found: bytes | None = await self.redis.get(f"gb:b:{delivery_id}")
+        return found
+
+    async def run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run one of the scripts that people's orders are made of; raises StoreUnavailable."""
+        return await self._run(script, keys, arguments)
 
     async def _hash(self, key: str) -> Fields:
         async with _redis_errors():
