@@ -10,9 +10,10 @@ from litestar.exceptions import NotAuthorizedException
 from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, FromQuery, QueryParameter
 
-from bridge import listing
+from bridge import listing, pauses
 from bridge.listing import MOST_PER_PAGE, DeadLetter, DeliverySummary, ExecutionSummary, Page
 from bridge.model import Delivery, Execution
+from bridge.pauses import Pause
 from bridge.problems import problem
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST_PER_PAGE)]
@@ -67,4 +68,12 @@ async def dead_letters(state: State, limit: Limit = 20, cursor: FromQuery[str | 
     return await listing.dead_letters(state.bridge.store, limit, cursor)
 
 
-ROUTER = Router("/api", route_handlers=[execution, delivery, deliveries, executions, dead_letters], guards=[may_read])
+@get("/paused")
+async def paused(state: State) -> list[Pause]:
+    """List the engines and rules that are paused, by whom and why."""
+    return await pauses.paused(state.bridge.store)
+
+
+ROUTER = Router(
+    "/api", route_handlers=[execution, delivery, deliveries, executions, dead_letters, paused], guards=[may_read]
+)

@@ -160,7 +160,8 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run; pass `not_after` (monotonic seconds) on to the outbound request, unchanged.
 
-        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise.
+        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise; Blocked, a
+        Permanent, when the key or the account is refused, so that this engine's executions wait for a person.
         """
         raise NotImplementedError
 

@@ -19,6 +19,7 @@ BridgeError
     AttemptError            one outbound attempt failed; the three kinds below are the whole retry protocol
         Transient           nothing happened out there: try again
         Permanent           it was refused: never try again
+            Blocked         ... as everything would be: the key is refused, or there is no credit left
         Ambiguous           it may or may not have happened
 """
 
@@ -148,6 +149,10 @@ class Transient(AttemptError):
 
 class Permanent(AttemptError):
     """The other end refused, and will refuse again."""
+
+
+class Blocked(Permanent):
+    """An engine refuses whoever asks, whatever it is asked: nothing was started, and nothing would be."""
 
 
 class Ambiguous(AttemptError):

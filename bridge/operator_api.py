@@ -1,4 +1,4 @@
-"""/api for operators: replay, retry and resolve; they need a token that may operate."""
+"""/api for operators: replay, retry, resolve, pause and resume; they need a token that may operate."""
 
 from typing import Annotated, Any
 
@@ -10,11 +10,14 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from bridge import operations
+from bridge import operations, pauses
 from bridge.api import may_read, presented
 from bridge.contracts import Acceptance
+from bridge.errors import Unfindable
 from bridge.model import Execution
 from bridge.operations import Outcome, Rules
+from bridge.pauses import Kind, Pause
+from bridge.pipeline import Bridge
 
 _MOST_BODY_BYTES = 10_000
 
@@ -90,6 +93,58 @@ async def replay(
     return Response(taken, status_code=202 if taken.outcome == "accepted" else 200)
 
 
+@post("/engines/{name:str}/pause", status_code=200)
+async def pause_engine(
+    name: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+) -> list[Pause]:
+    """Keep what is queued for an engine, and return all that is paused."""
+    return await _pause(request, state, "engine", name, data)
+
+
+@post("/rules/{name:str}/pause", status_code=200)
+async def pause_rule(
+    name: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+) -> list[Pause]:
+    """Keep what a rule has queued and will queue, and return all that is paused."""
+    return await _pause(request, state, "rule", name, data)
+
+
+@post("/engines/{name:str}/resume", status_code=200)
+async def resume_engine(name: FromPath[str], request: Request[Any, Any, State], state: State) -> list[Pause]:
+    """Let go what is queued for an engine, and return what is still paused."""
+    return await _resume(request, state, "engine", name)
+
+
+@post("/rules/{name:str}/resume", status_code=200)
+async def resume_rule(name: FromPath[str], request: Request[Any, Any, State], state: State) -> list[Pause]:
+    """Let go what a rule has queued, and return what is still paused."""
+    return await _resume(request, state, "rule", name)
+
+
+async def _pause(
+    request: Request[Any, Any, State], state: State, kind: Kind, name: str, why: Why | None
+) -> list[Pause]:
+    _require(state.bridge, kind, name)
+    await pauses.pause(state.bridge.store, kind, name, str(operator(request)), (why or Why()).reason)
+    return await pauses.paused(state.bridge.store)
+
+
+async def _resume(request: Request[Any, Any, State], state: State, kind: Kind, name: str) -> list[Pause]:
+    # What is no longer configured may still be paused, so only what is neither is unknown.
+    if not await pauses.resume(state.bridge.store, kind, name, str(operator(request))):
+        _require(state.bridge, kind, name)
+    return await pauses.paused(state.bridge.store)
+
+
+def _require(parts: Bridge, kind: Kind, name: str) -> None:
+    names = parts.config.engines if kind == "engine" else {rule.name for rule in parts.config.ruleset.rules}
+    if name not in names:
+        raise Unfindable(f"no {kind} is called {name!r}")
+
+
 ROUTER = Router(
-    "/api", route_handlers=[retry, resolve, replay], guards=[may_operate], request_max_body_size=_MOST_BODY_BYTES
+    "/api",
+    route_handlers=[retry, resolve, replay, pause_engine, pause_rule, resume_engine, resume_rule],
+    guards=[may_operate],
+    request_max_body_size=_MOST_BODY_BYTES,
 )

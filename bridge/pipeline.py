@@ -11,11 +11,12 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
+from bridge import pauses
 from bridge.clock import rfc3339
 from bridge.config import Config
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Message, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.model import Change, Event, Execution, Status
 from bridge.outbound import Outbound
@@ -137,8 +138,8 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
         found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
     elif engine is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
-        found = _end(claim, Status.REJECTED if claim.kind == "start" else Status.LOST, reason)
-    elif claim.kind == "start":
+        found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)
+    elif claim.kind in ("start", "probe"):
         found = await _start(bridge, engine, claim)
     else:
         found = await _poll(bridge, engine, claim)
@@ -156,6 +157,10 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     except Transient as error:
         wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
         return _queue_again(claim, str(error), wait)
+    except Blocked as error:
+        # Nothing ran, and nothing else would: what waits for this engine goes on waiting, this one with it.
+        await pauses.block(bridge.store, claim.record.engine, str(error))
+        return _queue_again(claim, str(error), backoff(claim.execution.attempts))
     except Permanent as error:
         return structs.replace(_end(claim, Status.REJECTED, str(error)), reached=True)
     except Ambiguous as error:
@@ -164,6 +169,8 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         # A defect in an adapter: whether the request left is not known, so it counts as ambiguous.
         log.exception("execution.trigger_failed", execution=claim.execution.id)
         return _unsure(claim, f"unexpected {type(error).__name__} in the engine adapter")
+    if claim.kind == "probe":
+        await pauses.recover(bridge.store, claim.record.engine)
     now = claim.clock.now_ms()
     execution = structs.replace(
         claim.execution,

@@ -60,7 +60,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The right to take one execution's next step, until the lease runs out."""
 
     kind: str
-    """start | poll | orphan | expired, see scripts/claim.lua."""
+    """start | probe | poll | orphan | expired, see scripts/claim.lua."""
     token: str
     execution: Execution
     record: Record

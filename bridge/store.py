@@ -10,6 +10,7 @@ gb:due               zset    execution -> when its next step is due: schedule an
 gb:outbox            zset    notification -> when to ring for it
 gb:bell              list    wakes one waiting worker
 gb:dead              zset    what a person has to look at
+gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
 gb:deliveries        zset    the newest deliveries, and
 gb:executions        zset    the newest executions -> when they came
 """
@@ -54,6 +55,10 @@ BODY_SECONDS = 7 * 86_400
 TRIGGER_LEASE_SECONDS = 40.0
 POLL_LEASE_SECONDS = 20.0
 NOTIFICATION_LEASE_SECONDS = 40.0
+HOLD_SECONDS = 2.0
+"""How often a paused execution is looked at: so long it may take to go on after a resume."""
+PROBE_SECONDS = 300.0
+"""Between two probes of an engine that paused itself."""
 UNRUNG_SECONDS = 5
 """After this long the sweep rings for a notification whose own ring got lost."""
 
@@ -69,6 +74,7 @@ _SCRIPTS = (
     "read",
     "resolve",
     "retry",
+    "pause",
 )
 
 
@@ -127,7 +133,8 @@ class Store:
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
-        answer = await self._run("claim", ["gb:due", "gb:dead"], [limit, token, *leases])
+        pauses = [int(HOLD_SECONDS * 1000), RECORD_SECONDS, int(PROBE_SECONDS * 1000)]
+        answer = await self._run("claim", ["gb:due", "gb:dead", "gb:paused"], [limit, token, *leases, *pauses])
         return read_claims(answer, token, clock)
 
     async def commit(self, claim: Claim, step: Step) -> bool:

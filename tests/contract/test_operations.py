@@ -1,13 +1,15 @@
 """Orders by people against the steps of workers: who comes first, and what the other then finds."""
 
 import pytest
+from msgspec import structs
 
 from bridge.errors import Unfindable, WrongState
 from bridge.model import Status
 from bridge.operations import Outcome, resolve, retry
+from bridge.pauses import pause, resume
 from bridge.records import Claim
 from bridge.store import RECORD_SECONDS, Store
-from tests.contract.test_store import accepted, claimed, ended, held, make_due_now, note, told
+from tests.contract.test_store import RECORD, accepted, claimed, ended, held, make_due_now, note, told
 
 
 async def unknown(store: Store) -> Claim:
@@ -143,3 +145,53 @@ async def test_the_indexes_are_bounded_and_expire(store: Store) -> None:
     assert await store.redis.zscore("gb:deliveries", "d_0") is None
     for index in ("gb:deliveries", "gb:executions"):
         assert 0 < await store.redis.ttl(index) <= RECORD_SECONDS
+
+
+async def test_switches_that_cannot_be_read_hold_back_what_they_name_and_nothing_else(store: Store) -> None:
+    """A damaged switch still is one; a key of another type is none."""
+    await accepted(store)
+    await accepted(store, "x_2", structs.replace(RECORD, rule="other"))
+    await store.redis.hset("gb:paused", "rule r", "{")
+    assert (await claimed(store)).execution.id == "x_2"
+    await store.redis.delete("gb:paused")
+    await store.redis.set("gb:paused", "text", ex=60)
+    await make_due_now(store)
+    assert (await claimed(store)).execution.id == "x_1"
+
+
+async def test_a_damaged_record_is_not_hidden_behind_a_pause(store: Store) -> None:
+    """Nobody can say what it belongs to, so it is shown."""
+    await accepted(store)
+    await store.redis.hset("gb:x:x_1", "record", "{damaged")
+    await pause(store, "rule", "r", "test", "")
+    batch = await store.claim(10)
+    assert [id_ for id_, _ in batch.unreadable] == ["x_1"]
+
+
+async def test_a_paused_rule_does_not_use_up_its_engine_s_probe(store: Store) -> None:
+    """The probe goes to one that would run, and only to one."""
+    for n in range(3):
+        await accepted(store, f"x_{n}", structs.replace(RECORD, rule="paused" if n == 0 else "r"))
+    await pause(store, "rule", "paused", "test", "")
+    await store.redis.hset("gb:paused", "engine genesis", b'{"by": "", "reason": "", "at": 1, "probe": 1}')
+    claim = await claimed(store)
+    assert (claim.kind, claim.execution.id) == ("probe", "x_1")
+    assert (await store.claim(10)).claims == []
+
+
+async def test_what_is_held_is_kept_and_gets_its_time_back(store: Store) -> None:
+    """Its record lives on, and its deadline moves by as long as it was held."""
+    await accepted(store)
+    await pause(store, "engine", "genesis", "test", "")
+    assert (await store.claim(10)).claims == []
+    await store.redis.hincrby("gb:x:x_1", "held", -90_000)
+    await store.redis.expire("gb:x:x_1", 60)
+    await make_due_now(store)
+    assert (await store.claim(10)).claims == []
+    assert await store.redis.ttl("gb:x:x_1") > 60
+    assert await resume(store, "engine", "genesis", "test")
+    await make_due_now(store)
+    claim = await claimed(store)
+    assert (claim.kind, claim.execution.attempts) == ("start", 1)
+    assert claim.deadline_ms == pytest.approx(claim.clock.now_ms() + 150_000, abs=5000)
+    assert not await resume(store, "engine", "genesis", "test")
