@@ -9,6 +9,7 @@ import rich_click as click
 
 from bridge import __version__
 from bridge.errors import BridgeError, ConfigError
+from bridge.operate import deliveries, executions
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -109,6 +110,10 @@ def emulate(what: Literal["genesis", "slack", "receiver"], port: int, secret: st
     from bridge.demo import emulate as run
 
     uvloop.run(run(what, port, secret))
+
+
+main.add_command(deliveries)
+main.add_command(executions)
 
 
 def _run(*, web: bool, work: bool, private: bool) -> None:
