@@ -38,7 +38,7 @@ local function paused(text)
   return switch and 'the engine ' .. record.engine
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+local function take(id)
   local key = 'gb:x:' .. id
   local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held')
   if was.err or not was[1] or was[3] == '1' then
@@ -84,6 +84,14 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
       answer[#answer + 1] = id
       answer[#answer + 1] = redis.call('HGETALL', key)
     end
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+  if not pcall(take, id) then
+    -- A field is damaged. Nothing was sent; it must not stand in the way of all others.
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('ZADD', KEYS[2], now, 'x ' .. id .. ' the record cannot be read')
   end
 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
