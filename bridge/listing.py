@@ -1,5 +1,6 @@
 """What there is to look at: the newest deliveries and executions, and the dead letters, page by page."""
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,7 @@ from bridge.records import RECORD_ERRORS, Fields, pairs, read_delivery, read_exe
 from bridge.store import Store
 
 MOST_PER_PAGE = 100
+_SCORE = re.compile(rb"[0-9.e+]{1,30}")
 
 T = TypeVar("T")
 Cursor = tuple[str, bytes]
@@ -173,7 +175,7 @@ def _cursor(member: bytes, score: bytes) -> str:
 def _read_cursor(text: str) -> Cursor:
     try:
         score, space, member = urlsafe_b64decode(text.encode() + b"==").partition(b" ")
-        if space and float(score) >= 0:
+        if space and _SCORE.fullmatch(score) and float(score) >= 0:
             return score.decode(), member
     except ValueError:
         pass

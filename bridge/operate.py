@@ -1,6 +1,5 @@
 """The commands `deliveries` and `executions`: what an operator sees and orders, over the API of a running bridge."""
 
-import asyncio
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -140,6 +139,8 @@ def _segment(text: str) -> str:
 
 def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     """Ask the API of the bridge that the environment names; raises ApiProblem and AttemptError."""
+    import asyncio
+
     import msgspec
 
     from bridge.settings import Settings

@@ -13,6 +13,7 @@ from msgspec import Struct
 from bridge.clock import rfc3339
 from bridge.errors import StoreUnavailable
 from bridge.listing import read
+from bridge.records import RECORD_ERRORS
 from bridge.store import PROBE_SECONDS, Store
 
 Kind = Literal["engine", "rule"]
@@ -79,7 +80,11 @@ async def paused(store: Store) -> list[Pause]:
     found = []
     for field, value in sorted(switches.items()):
         kind, _, name = field.partition(" ")
-        switch = msgspec.json.decode(value, type=_Switch)
+        try:
+            switch = msgspec.json.decode(value, type=_Switch)
+        except RECORD_ERRORS:
+            # It holds back all the same, so it is shown; resuming takes it away.
+            switch = _Switch(by="", reason="the switch cannot be read", at=0)
         found.append(
             Pause(
                 kind=kind,

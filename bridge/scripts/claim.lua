@@ -16,13 +16,13 @@ local switches, anything_paused = {}, false
 local fields = redis.pcall('HGETALL', KEYS[3])
 for i = 1, fields.err and 0 or #fields, 2 do
   local readable, switch = pcall(cjson.decode, fields[i + 1])
-  switches[fields[i]], anything_paused = readable and switch or {}, true
+  switches[fields[i]], anything_paused = readable and type(switch) == 'table' and switch or {}, true
 end
 
 -- Say what a queued execution waits for; or that it is the probe which need not wait.
 local function paused(text)
   local readable, record = pcall(cjson.decode, text)
-  if not readable then
+  if not readable or type(record) ~= 'table' or type(record.rule) ~= 'string' or type(record.engine) ~= 'string' then
     return nil -- shown as unreadable by whoever claims it
   end
   if switches['rule ' .. record.rule] then
@@ -30,7 +30,7 @@ local function paused(text)
   end
   local field = 'engine ' .. record.engine
   local switch = switches[field]
-  if switch and switch.probe and switch.probe <= now then
+  if switch and type(switch.probe) == 'number' and switch.probe <= now then
     switch.probe = now + tonumber(ARGV[7])
     redis.call('HSET', KEYS[3], field, cjson.encode(switch))
     return nil, true

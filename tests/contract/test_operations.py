@@ -6,7 +6,7 @@ from msgspec import structs
 from bridge.errors import Unfindable, WrongState
 from bridge.model import Status
 from bridge.operations import Outcome, resolve, retry
-from bridge.pauses import pause, resume
+from bridge.pauses import pause, paused, resume
 from bridge.records import Claim
 from bridge.store import RECORD_SECONDS, Store
 from tests.contract.test_store import RECORD, accepted, claimed, ended, held, make_due_now, note, told
@@ -195,3 +195,24 @@ async def test_what_is_held_is_kept_and_gets_its_time_back(store: Store) -> None
     assert (claim.kind, claim.execution.attempts) == ("start", 1)
     assert claim.deadline_ms == pytest.approx(claim.clock.now_ms() + 150_000, abs=5000)
     assert not await resume(store, "engine", "genesis", "test")
+
+
+@pytest.mark.parametrize("record", ["7", "null", "{}", '{"rule": 1, "engine": null}'])
+async def test_json_that_is_no_record_is_not_hidden_behind_a_pause_either(store: Store, record: str) -> None:
+    """It costs itself only."""
+    await accepted(store)
+    await accepted(store, "x_2")
+    await store.redis.hset("gb:x:x_1", "record", record)
+    await store.redis.hset("gb:paused", mapping={"engine other": "7", "rule other": '{"probe": "x"}'})
+    batch = await store.claim(10)
+    assert [id_ for id_, _ in batch.unreadable] == ["x_1"]
+    assert [claim.execution.id for claim in batch.claims] == ["x_2"]
+
+
+async def test_a_switch_that_cannot_be_read_is_shown_and_can_be_turned_off(store: Store) -> None:
+    """It holds back, so somebody has to see it."""
+    await store.redis.hset("gb:paused", "rule r", "{")
+    [switch] = await paused(store)
+    assert (switch.kind, switch.name, switch.reason) == ("rule", "r", "the switch cannot be read")
+    assert await resume(store, "rule", "r", "test")
+    assert await paused(store) == []

@@ -254,7 +254,16 @@ async def test_a_list_leaves_out_what_expired_and_what_is_damaged(world: World) 
 
 
 @pytest.mark.parametrize(
-    "query", [{"cursor": "?"}, {"cursor": "YWJj"}, {"cursor": "eCB5"}, {"limit": 0}, {"limit": "x"}]
+    "query",
+    [
+        {"cursor": "?"},
+        {"cursor": "YWJj"},
+        {"cursor": "eCB5"},
+        {"cursor": "MV8wIHg"},
+        {"cursor": "MS4uMSB4"},
+        {"limit": 0},
+        {"limit": "x"},
+    ],
 )
 async def test_a_bad_question_is_a_400(world: World, query: dict[str, Any]) -> None:
     """Cursors that no page gave, and pages of an impossible size."""
