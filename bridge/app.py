@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,10 +15,11 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, pipeline
+from bridge import contracts, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge
+from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, WrongState
+from bridge.listing import BadCursor
 from bridge.pipeline import Bridge
 from bridge.problems import problem
 
@@ -134,17 +135,39 @@ def _store_error(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response
     return problem(503, "Service Unavailable", "Redis does not answer", headers={"retry-after": "5"})
 
 
+def _refused(status: int, title: str) -> Callable[[Request[Any, Any, Any], Exception], Response[bytes]]:
+    """Return a handler that answers an order which cannot be carried out with its own words."""
+    return lambda _, error: problem(status, title, str(error))
+
+
 def build(
     parts: Bridge,
     read_tokens: list[bytes],
     draining: Callable[[], bool] = lambda: False,
+    *,
+    api_tokens: Sequence[bytes] = (),
     body_seconds: float = BODY_SECONDS,
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
-        route_handlers=[receive, livez, readyz, ROUTER],
-        state=State({"bridge": parts, "read_tokens": read_tokens, "draining": draining, "body_seconds": body_seconds}),
-        exception_handlers={HTTPException: _http_error, StoreUnavailable: _store_error, Exception: _defect},
+        route_handlers=[receive, livez, readyz, ROUTER, operator_api.ROUTER],
+        state=State(
+            {
+                "bridge": parts,
+                "read_tokens": read_tokens,
+                "api_tokens": list(api_tokens),
+                "draining": draining,
+                "body_seconds": body_seconds,
+            }
+        ),
+        exception_handlers={
+            HTTPException: _http_error,
+            StoreUnavailable: _store_error,
+            Unfindable: _refused(404, "Not Found"),
+            WrongState: _refused(409, "Conflict"),
+            BadCursor: _refused(400, "Bad Request"),
+            Exception: _defect,
+        },
         openapi_config=OpenAPIConfig(
             title="genesis-bridge",
             version=bridge.__version__,

@@ -10,6 +10,7 @@ import rich_click as click
 
 from bridge import __version__
 from bridge.errors import BridgeError, ConfigError
+from bridge.operate import deliveries, executions
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -167,6 +168,10 @@ async def _reconcile(hook: str, token: str, since: timedelta, api_url: str | Non
                 await github.redeliver(attempt)
                 click.echo(" - asked for again")
         click.echo(f"{len(failed)} never arrived" + ("" if dry_run or not failed else ", all asked for again"))
+
+
+main.add_command(deliveries)
+main.add_command(executions)
 
 
 def _run(*, web: bool, work: bool, private: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct
 
 from bridge.duration import Duration
-from bridge.errors import Refusal
+from bridge.errors import BadSignature, Refusal
 from bridge.expressions import Text
 from bridge.model import Event, Execution, Progress, Status
 from bridge.outbound import Outbound
@@ -81,6 +81,20 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Raises BadSignature, Malformed or UnsupportedMedia, and nothing else for any bytes. Nothing is parsed
         before the signature holds.
         """
+        if not self.verify(request):
+            raise BadSignature
+        return self.parse(request)
+
+    def verify(self, request: Request) -> bool:
+        """Say whether the request is signed as this source expects, and not stale; never raises."""
+        raise NotImplementedError
+
+    def parse(self, request: Request) -> Event:
+        """Read a request that was verified: just now, or before it was stored.
+
+        What was stored has `Event.keep` as its body and `Event.headers` as its headers, so it has to make do without
+        the credentials that were left out of both. Raises Malformed or UnsupportedMedia.
+        """
         raise NotImplementedError
 
     def texts(self) -> dict[str, Text]:
@@ -146,7 +160,8 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run; pass `not_after` (monotonic seconds) on to the outbound request, unchanged.
 
-        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise.
+        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise; Blocked, a
+        Permanent, when the key or the account is refused, so that this engine's executions wait for a person.
         """
         raise NotImplementedError
 

@@ -13,10 +13,13 @@ BridgeError
         BodyTimeout         408: the body did not arrive in time
         TooLarge            413
         UnsupportedMedia    415
+    Unfindable              an order is about something that does not exist
+    WrongState              an order cannot be carried out as things stand; says how they stand
     StoreUnavailable        the store did not confirm a write; nothing may be promised
     AttemptError            one outbound attempt failed; the three kinds below are the whole retry protocol
         Transient           nothing happened out there: try again
         Permanent           it was refused: never try again
+            Blocked         ... as everything would be: the key is refused, or there is no credit left
         Ambiguous           it may or may not have happened
 """
 
@@ -119,6 +122,14 @@ class UnsupportedMedia(Refusal):
     title = "Unsupported Media Type"
 
 
+class Unfindable(BridgeError):
+    """There is no such delivery, execution, notification, engine or rule."""
+
+
+class WrongState(BridgeError):
+    """What is asked for cannot be done to it as it now stands; the message says how it stands."""
+
+
 class StoreUnavailable(BridgeError):
     """Redis is away, full, read-only or slow: whether the write landed is not known."""
 
@@ -138,6 +149,10 @@ class Transient(AttemptError):
 
 class Permanent(AttemptError):
     """The other end refused, and will refuse again."""
+
+
+class Blocked(Permanent):
+    """An engine refuses whoever asks, whatever it is asked: nothing was started, and nothing would be."""
 
 
 class Ambiguous(AttemptError):

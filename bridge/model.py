@@ -63,7 +63,8 @@ class Event(Struct, frozen=True, kw_only=True):
     source: str = ""
     """The configured name of the source; stamped by the pipeline, for adapters do not know their name."""
     keep: bytes | None = None
-    """The body as it may be stored, where the raw one holds a credential; None: the raw one."""
+    """The body as it may be stored, where the raw one holds a credential, in the same content type; None: the raw
+    one."""
     ignored: str | None = None
     """Why this event triggers nothing by itself (a GitHub ping); None: it is matched against the rules."""
 
@@ -154,3 +155,5 @@ class Delivery(Struct, frozen=True, kw_only=True):
     executions: list[str]
     rules: list[dict[str, Any]]
     """Per rule: verdict and why (spec 4.1), as decided then."""
+    replay_of: str | None = None
+    """The delivery that a person had replayed as this one."""

@@ -11,32 +11,18 @@ import msgspec
 import structlog
 from msgspec import Struct, structs
 
+from bridge import pauses
 from bridge.clock import rfc3339
 from bridge.config import Config
-from bridge.contracts import (
-    Acceptance,
-    Engine,
-    ExecutionReference,
-    Message,
-    Order,
-    Reply,
-    Request,
-    Skipped,
-)
+from bridge.contracts import Acceptance, Engine, ExecutionReference, Message, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.faults import point
-from bridge.model import Change, Execution, Status
+from bridge.model import Change, Event, Execution, Status
 from bridge.outbound import Outbound
 from bridge.pacing import backoff, jittered, spoken
-from bridge.records import (
-    Claim,
-    DeliveryRecord,
-    NewNotification,
-    NotificationClaim,
-    Step,
-)
+from bridge.records import Claim, DeliveryRecord, NewNotification, NotificationClaim, Step
 from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS, Store
 
@@ -81,36 +67,43 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         return read
     event = structs.replace(read, source=source_name)
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
+    return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
+
+
+async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, replay_of: str | None = None) -> Acceptance:
+    """Match one event and store it with all it causes; raises StoreUnavailable."""
     decision = decide(bridge.config, event, delivery_id)
     delivery = DeliveryRecord(
-        source=source_name,
+        source=event.source,
         event=event.name,
         action=event.action,
         key=event.key,
         reason=decision.reason,
         config=bridge.config.hash,
         rules=[_kept(result) for result in decision.results],
+        headers=event.headers,
+        query=event.query,
+        replay_of=replay_of,
     )
-    body = request.body if event.keep is None else event.keep
     point("accept.before")
     stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
     point("accept.after")
     if stored.duplicate:
-        log.info("delivery.duplicate", delivery=delivery_id, source=source_name, event_name=event.name)
-        first = [_reference(bridge, *execution) for execution in stored.executions]
+        log.info("delivery.duplicate", delivery=delivery_id, source=event.source, event_name=event.name)
+        first = [reference(bridge, *execution) for execution in stored.executions]
         return Acceptance(delivery_id=delivery_id, outcome="duplicate", executions=first)
     log.info(
         "delivery.stored",
         delivery=delivery_id,
         outcome=decision.outcome,
-        source=source_name,
+        source=event.source,
         event_name=event.name,
         executions=list(decision.executions),
     )
     return Acceptance(
         delivery_id=delivery_id,
         outcome=decision.outcome,
-        executions=[_reference(bridge, id_, record.rule, Status.QUEUED) for id_, record in decision.executions.items()],
+        executions=[reference(bridge, id_, record.rule, Status.QUEUED) for id_, record in decision.executions.items()],
         skipped=[
             Skipped(result.rule, result.reason or result.verdict)
             for result in decision.results
@@ -130,7 +123,8 @@ def _kept(result: RuleResult) -> dict[str, Any]:
     return kept
 
 
-def _reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
+def reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:
+    """Name an execution as the answer to a delivery does."""
     return ExecutionReference(execution_id, rule, status, f"{bridge.public_url}/api/executions/{execution_id}")
 
 
@@ -147,8 +141,12 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
         found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
     elif engine is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
-        found = _end(claim, Status.REJECTED if claim.kind == "start" else Status.LOST, reason)
-    elif claim.kind == "start":
+        found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)
+    elif not claim.confirmed and claim.kind != "poll":
+        # After a failover nobody would know of this intent, and the trigger might be sent twice.
+        why = "not sent: no replica of Redis confirmed the intent"
+        found = _queue_again(claim, why, backoff(claim.execution.attempts))
+    elif claim.kind in ("start", "probe"):
         found = await _start(bridge, engine, claim)
     else:
         found = await _poll(bridge, engine, claim)
@@ -156,13 +154,8 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
 
 
 async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
-    if not claim.confirmed:
-        # After a failover nobody would know of this intent, and the trigger might be sent twice.
-        wait = backoff(claim.execution.attempts)
-        return _queue_again(claim, "not sent: no replica of Redis confirmed the intent", wait)
-    order = Order(
-        template_id=claim.record.template_id, variables=claim.record.variables, execution_id=claim.execution.id
-    )
+    record = claim.record
+    order = Order(template_id=record.template_id, variables=record.variables, execution_id=claim.execution.id)
     # A worker that slept between its claim and the first byte must not send: by then others call it lost.
     not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
     point("claim.after")
@@ -172,6 +165,10 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     except Transient as error:
         wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
         return _queue_again(claim, str(error), wait)
+    except Blocked as error:
+        # Nothing ran, and nothing else would: what waits for this engine goes on waiting, this one with it.
+        await pauses.block(bridge.store, claim.record.engine, str(error))
+        return _queue_again(claim, str(error), backoff(claim.execution.attempts))
     except Permanent as error:
         return structs.replace(_end(claim, Status.REJECTED, str(error)), reached=True)
     except Ambiguous as error:
@@ -180,6 +177,8 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         # A defect in an adapter: whether the request left is not known, so it counts as ambiguous.
         log.exception("execution.trigger_failed", execution=claim.execution.id)
         return _unsure(claim, f"unexpected {type(error).__name__} in the engine adapter")
+    if claim.kind == "probe":
+        await pauses.recover(bridge.store, claim.record.engine)
     now = claim.clock.now_ms()
     execution = structs.replace(
         claim.execution,

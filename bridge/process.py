@@ -104,10 +104,11 @@ class Service:
             log.warning("store.doubtful", finding=finding.text)
 
     def _web_server(self) -> "_Server":
-        tokens = [token.reveal() for token in (*self._settings.read_tokens, *self._settings.api_tokens)]
+        operate = [token.reveal() for token in self._settings.api_tokens]
+        read = [*(token.reveal() for token in self._settings.read_tokens), *operate]
         return _Server(
             uvicorn.Config(
-                build(self._bridge, tokens, lambda: self._draining),
+                build(self._bridge, read, lambda: self._draining, api_tokens=operate),
                 http="httptools",
                 loop="none",
                 lifespan="off",

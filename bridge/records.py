@@ -42,6 +42,10 @@ class DeliveryRecord(Struct, frozen=True, kw_only=True):
     reason: str | None
     config: str
     rules: list[dict[str, Any]]
+    headers: dict[str, str] = {}
+    """Without credentials; what its source needs beside the body to read it again."""
+    query: dict[str, str] = {}
+    replay_of: str | None = None
 
 
 class Stored(Struct, frozen=True):
@@ -57,7 +61,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The right to take one execution's next step, until the lease runs out."""
 
     kind: str
-    """start | poll | orphan | expired, see scripts/claim.lua."""
+    """start | probe | poll | orphan | expired, see scripts/claim.lua."""
     token: str
     execution: Execution
     record: Record
@@ -128,13 +132,15 @@ class NotificationRecord(Struct, frozen=True, kw_only=True):
     in_order: bool
 
 
-_decode_record = msgspec.json.Decoder(Record).decode
+decode_record = msgspec.json.Decoder(Record).decode
 _decode_notification = msgspec.json.Decoder(NotificationRecord).decode
-_decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
+decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
 _decode_outputs = msgspec.json.Decoder(dict[str, str]).decode
 _WORTH_COMPRESSING_BYTES = 1024
 _COMPRESSED = b"\0z"
 """Only what was read as JSON or a form is stored, and neither can begin like this."""
+RECORD_ERRORS = (msgspec.MsgspecError, ValueError, KeyError)
+"""What reading a record that is damaged or not ours may raise."""
 Fields = dict[str, bytes]
 """A Redis hash."""
 
@@ -144,7 +150,7 @@ def read_stored(answer: list[bytes]) -> Stored:
     if answer[0] == b"stored":
         return Stored(duplicate=False)
     before = [
-        (answer[i].decode(), _decode_record(answer[i + 1]).rule, Status(answer[i + 2].decode()))
+        (answer[i].decode(), decode_record(answer[i + 1]).rule, Status(answer[i + 2].decode()))
         for i in range(2, len(answer), 3)
     ]
     return Stored(duplicate=True, outcome=answer[1].decode(), executions=before)
@@ -159,14 +165,14 @@ def read_claims(answer: list[Any], token: str, asked: Clock, *, confirmed: bool 
         try:
             claim = _read_claim(answer[i].decode(), execution_id, token, pairs(answer[i + 2]), clock)
             claims.append(claim if confirmed else structs.replace(claim, confirmed=False))
-        except (msgspec.MsgspecError, ValueError, KeyError) as error:
+        except RECORD_ERRORS as error:
             unreadable.append((execution_id, f"the record cannot be read: {type(error).__name__}: {error}"))
     waits = int(answer[1])
     return Claims(claims, None if waits < 0 else waits / 1000, unreadable)
 
 
 def _read_claim(kind: str, execution_id: str, token: str, fields: Fields, clock: Clock) -> Claim:
-    record = _decode_record(fields["record"])
+    record = decode_record(fields["record"])
     review = fields.get("review")
     return Claim(
         kind=kind,
@@ -195,9 +201,14 @@ def read_notification_claim(notification_id: str, token: str, answer: list[bytes
 
 def read_notification(notification_id: str, fields: Fields) -> Notification:
     """Read a notification's hash as the API shows it."""
+    return read_notification_record(notification_id, fields)[0]
+
+
+def read_notification_record(notification_id: str, fields: Fields) -> tuple[Notification, NotificationRecord]:
+    """Read a notification's hash as the API shows it, and what it was made as."""
     record = _decode_notification(fields["record"])
     state = fields["state"].decode()
-    return Notification(
+    shown = Notification(
         id=notification_id,
         notifier=record.notifier,
         status=record.status,
@@ -206,11 +217,12 @@ def read_notification(notification_id: str, fields: Fields) -> Notification:
         last_error=fields.get("error", b"").decode() or None,
         next_attempt=rfc3339(float(fields["next"])) if state == "due" else None,
     )
+    return shown, record
 
 
 def read_delivery(delivery_id: str, fields: Fields) -> Delivery:
     """Read a delivery's hash as the API shows it."""
-    record = _decode_delivery(fields["record"])
+    record = decode_delivery(fields["record"])
     return Delivery(
         id=delivery_id,
         source=record.source,
@@ -223,6 +235,7 @@ def read_delivery(delivery_id: str, fields: Fields) -> Delivery:
         received_at=rfc3339(float(fields["received"])),
         executions=fields["executions"].decode().split(),
         rules=record.rules,
+        replay_of=record.replay_of,
     )
 
 
@@ -243,7 +256,7 @@ def pairs(flat: list[bytes]) -> Fields:
 
 def read_execution(execution_id: str, fields: Fields, notifications: list[Notification]) -> Execution:
     """Read an execution's hash as the API shows it."""
-    record = _decode_record(fields["record"])
+    record = decode_record(fields["record"])
     status = Status(fields["status"].decode())
     text = {name: value.decode() for name, value in fields.items() if name in ("remote", "reason", "url")}
     progress = fields.get("progress")

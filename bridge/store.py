@@ -10,6 +10,9 @@ gb:due               zset    execution -> when its next step is due: schedule an
 gb:outbox            zset    notification -> when to ring for it
 gb:bell              list    wakes one waiting worker
 gb:dead              zset    what a person has to look at
+gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
+gb:deliveries        zset    the newest deliveries, and
+gb:executions        zset    the newest executions -> when they came
 """
 
 import asyncio
@@ -57,11 +60,27 @@ BODY_SECONDS = 7 * 86_400
 TRIGGER_LEASE_SECONDS = 40.0
 POLL_LEASE_SECONDS = 20.0
 NOTIFICATION_LEASE_SECONDS = 40.0
+HOLD_SECONDS = 2.0
+"""How often a paused execution is looked at: so long it may take to go on after a resume."""
+PROBE_SECONDS = 300.0
+"""Between two probes of an engine that paused itself."""
 UNRUNG_SECONDS = 5
 """After this long the sweep rings for a notification whose own ring got lost."""
 
 _TRIES = 3
-_SCRIPTS = ("accept", "claim", "commit", "claim_notification", "commit_notification", "ring")
+_SCRIPTS = (
+    "accept",
+    "claim",
+    "commit",
+    "claim_notification",
+    "commit_notification",
+    "ring",
+    "page",
+    "read",
+    "resolve",
+    "retry",
+    "pause",
+)
 
 
 _PROMISES = ("accept", "claim")
@@ -143,8 +162,10 @@ class Store:
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
+        pauses = [int(HOLD_SECONDS * 1000), RECORD_SECONDS, int(PROBE_SECONDS * 1000)]
+        keys, confirmed = ["gb:due", "gb:dead", "gb:paused"], True
         try:
-            answer, confirmed = await self._run("claim", ["gb:due", "gb:dead"], [limit, token, *leases]), True
+            answer = await self._run("claim", keys, [limit, token, *leases, *pauses])
         except Unconfirmed as error:
             answer, confirmed = error.answer, False
         return read_claims(answer, token, clock, confirmed=confirmed)
@@ -232,6 +253,10 @@ class Store:
         async with _redis_errors():
             stored: bytes | None = await self.redis.get(f"gb:b:{delivery_id}")
         return None if stored is None else unpack_body(stored)
+
+    async def run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
+        """Run one of the scripts that people's orders are made of; raises StoreUnavailable."""
+        return await self._run(script, keys, arguments)
 
     async def _hash(self, key: str) -> Fields:
         async with _redis_errors():

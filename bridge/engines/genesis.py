@@ -12,7 +12,7 @@ import msgspec
 
 from bridge.addresses import base_url
 from bridge.contracts import Engine, Order, Snapshot, Started
-from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
 from bridge.model import Progress, Status
 from bridge.outbound import Answer, Outbound
 from bridge.secret import Secret
@@ -33,6 +33,9 @@ _MAX_REASON_CHARACTERS = 1_000
 
 # Configuration mistakes that Genesis answers with 500; any other 500 says nothing about what happened.
 _REFUSALS_WITH_500 = ("Invalid payload: expected object with string values", "Unexpected fields in payload")
+
+# The other 401s and 403s are about the key, its owner or the credit: every trigger would meet them.
+_REFUSED_FOR_THIS_WORKFLOW = "does not have access to this organization"
 
 _STATUSES = {
     status.value: status
@@ -82,7 +85,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Start a run.
 
         Genesis knows no idempotency key and lists no executions, so what is ambiguous here stays so.
-        Raises Transient, Permanent or Ambiguous.
+        Raises Transient, Permanent (Blocked) or Ambiguous.
         """
         content = msgspec.json.encode(order.variables)
         if len(content) > MAX_PAYLOAD_BYTES:
@@ -156,6 +159,8 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         if status == 429 or (status == 503 and asked is not None):  # noqa: PLR2004 - refused before any work
             return Transient(words, asked)
         text = answer.text(_TEXTS_LOOKED_AT)
+        if status in (401, 403) and _REFUSED_FOR_THIS_WORKFLOW not in text:
+            return Blocked(words)
         if 400 <= status < 500 or (status == 500 and any(known in text for known in _REFUSALS_WITH_500)):  # noqa: PLR2004
             return Permanent(words)
         return Ambiguous(words)

@@ -52,6 +52,15 @@ redis.call('DEL', delivery)
 redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
   'executions', table.concat(ids, ' '))
 redis.call('EXPIRE', delivery, ARGV[6])
+-- What is newest, for lists: bounded, so that it costs the same however much comes.
+local index = {['gb:deliveries'] = {ARGV[1]}, ['gb:executions'] = ids}
+for key, members in pairs(index) do
+  for _, id in ipairs(members) do
+    redis.call('ZADD', key, now, id)
+  end
+  redis.call('ZREMRANGEBYRANK', key, 0, -10001)
+  redis.call('EXPIRE', key, ARGV[6])
+end
 if #ids > 0 and redis.call('LLEN', KEYS[2]) == 0 then
   -- One ring is enough for any number of executions: whoever wakes claims all that is due.
   redis.call('LPUSH', KEYS[2], '1')

@@ -1,8 +1,10 @@
 -- Take what is due, in one batch. Moving the due time by the lease *is* the claim: a dead holder's comes due again.
--- KEYS  due, dead
--- ARGV  most to take, token, milliseconds of lease for a trigger, for a poll
+-- KEYS  due, dead, the pause switches
+-- ARGV  most to take, token, milliseconds of lease for a trigger, for a poll, milliseconds until a paused one is looked
+--       at again, seconds to keep its record, milliseconds between two probes of an engine that paused itself
 -- Answer {now, milliseconds until the next is due (-1: nothing waits), then per execution: kind, id, and the fields}
 -- kind  start   now in `starting`: the write-ahead intent, before any byte goes out
+--       probe   a start, too: the one that may go through to an engine that paused itself
 --       orphan  was found in `starting`: its holder died, nobody knows whether it was sent
 --       expired could not be sent before its deadline
 --       poll
@@ -10,9 +12,35 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local answer = {now, -1}
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+local switches, anything_paused = {}, false
+local fields = redis.pcall('HGETALL', KEYS[3])
+for i = 1, fields.err and 0 or #fields, 2 do
+  local readable, switch = pcall(cjson.decode, fields[i + 1])
+  switches[fields[i]], anything_paused = readable and type(switch) == 'table' and switch or {}, true
+end
+
+-- Say what a queued execution waits for; or that it is the probe which need not wait.
+local function paused(text)
+  local readable, record = pcall(cjson.decode, text)
+  if not readable or type(record) ~= 'table' or type(record.rule) ~= 'string' or type(record.engine) ~= 'string' then
+    return nil -- shown as unreadable by whoever claims it
+  end
+  if switches['rule ' .. record.rule] then
+    return 'the rule ' .. record.rule
+  end
+  local field = 'engine ' .. record.engine
+  local switch = switches[field]
+  if switch and type(switch.probe) == 'number' and switch.probe <= now then
+    switch.probe = now + tonumber(ARGV[7])
+    redis.call('HSET', KEYS[3], field, cjson.encode(switch))
+    return nil, true
+  end
+  return switch and 'the engine ' .. record.engine
+end
+
+local function take(id)
   local key = 'gb:x:' .. id
-  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final')
+  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held')
   if was.err or not was[1] or was[3] == '1' then
     -- Foreign, expired or already ended: it has no next step. What is not ours to read is shown to a person.
     redis.call('ZREM', KEYS[1], id)
@@ -21,21 +49,49 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0
     end
   else
     local kind, lease = 'poll', ARGV[4]
-    if was[1] == 'starting' then
+    local why, probe
+    if anything_paused and was[1] == 'queued' then
+      why, probe = paused(was[4])
+    end
+    if was[5] and not why then
+      -- The time it was held does not count.
+      was[2] = was[2] + now - was[5]
+      redis.call('HSET', key, 'deadline', string.format('%.0f', was[2]))
+      redis.call('HDEL', key, 'held')
+    end
+    if why then
+      kind = 'held'
+    elseif was[1] == 'starting' then
       kind = 'orphan'
     elseif was[1] == 'queued' and now > tonumber(was[2]) then
       kind = 'expired'
     elseif was[1] == 'queued' then
-      kind, lease = 'start', ARGV[3]
+      kind, lease = probe and 'probe' or 'start', ARGV[3]
       redis.call('HSET', key, 'status', 'starting', 'trigger_token', ARGV[2],
         'history', redis.call('HGET', key, 'history') .. '\n' .. now .. ' starting')
       redis.call('HINCRBY', key, 'attempts', 1)
     end
-    redis.call('HSET', key, 'token', ARGV[2])
-    redis.call('ZADD', KEYS[1], now + lease, id)
-    answer[#answer + 1] = kind
-    answer[#answer + 1] = id
-    answer[#answer + 1] = redis.call('HGETALL', key)
+    if kind == 'held' then
+      if redis.call('HSETNX', key, 'held', now) == 1 then
+        redis.call('HSET', key, 'reason', 'held: ' .. why .. ' is paused')
+      end
+      redis.call('EXPIRE', key, ARGV[6])
+      redis.call('ZADD', KEYS[1], now + ARGV[5], id)
+    else
+      redis.call('HSET', key, 'token', ARGV[2])
+      redis.call('ZADD', KEYS[1], now + lease, id)
+      answer[#answer + 1] = kind
+      answer[#answer + 1] = id
+      answer[#answer + 1] = redis.call('HGETALL', key)
+    end
+  end
+end
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
+  if not pcall(take, id) then
+    -- A field is damaged. Nothing was sent; it must not stand in the way of all others.
+    redis.call('ZREM', KEYS[1], id)
+    redis.call('ZADD', KEYS[2], now, 'x ' .. id .. ' the record cannot be read')
   end
 end
 local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')

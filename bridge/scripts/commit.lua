@@ -13,7 +13,9 @@ local key = 'gb:x:' .. id
 local held = redis.call('HMGET', key, 'token', 'trigger_token', 'status')
 if held[1] ~= token then
   -- The answer to a trigger may come after its lease ran out; it resolves what was called unknown meanwhile.
-  local late = held[2] == token and (held[3] == 'starting' or held[3] == 'unknown')
+  -- It also comes before a person's word that nothing ran, as long as nothing was sent again.
+  local late = held[2] == token
+    and (held[3] == 'starting' or held[3] == 'unknown' or (held[3] == 'queued' and ARGV[4] == 'pending'))
   if not late then
     return 0
   end

@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from bridge.bodies import FORM, JSON, media_type, read_form, read_json
 from bridge.contracts import Request, Source
-from bridge.errors import BadSignature, EvaluationError, Malformed, UnsupportedMedia
+from bridge.errors import EvaluationError, Malformed, UnsupportedMedia
 from bridge.expressions import Text
 from bridge.model import Event
 from bridge.signatures import (
@@ -97,14 +97,16 @@ class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Return `event:` and `dedupe:`; both may use body, headers and query."""
         return {name: text for name, text in (("event", self.event), ("dedupe", self.dedupe)) if text is not None}
 
-    def read(self, request: Request) -> Event:
-        """Verify and read one request.
+    def verify(self, request: Request) -> bool:
+        """Say whether the request is signed, or shows the token, as `auth:` says."""
+        return self.auth.holds(request)
+
+    def parse(self, request: Request) -> Event:
+        """Read one request.
 
         An `event:` that has no text for this request makes it Malformed, for no rule could be meant by it; a
         `dedupe:` that has none only means that its sender cannot repeat it.
         """
-        if not self.auth.holds(request):
-            raise BadSignature
         names = {
             "body": _read_body(request),
             "headers": without_credentials(request.headers, *self._signature_headers()),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Request, Source
-from bridge.errors import BadSignature, Malformed, UnsupportedMedia
+from bridge.errors import Malformed, UnsupportedMedia
 from bridge.model import Event
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
 
@@ -239,15 +239,17 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     max_body_bytes: ClassVar[int] = 25_000_000
     """GitHub's own cap: what is larger it does not deliver at all."""
 
-    def read(self, request: Request) -> Event:
-        """Verify and read one delivery.
+    def verify(self, request: Request) -> bool:
+        """Say whether one of the secrets signed this.
 
         Only the SHA-256 signature counts, and it is over the raw bytes of a form, too. GitHub signs no time: a
         delivery's GUID, which a redelivery keeps, is what guards against repeats.
         https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
         """
-        if not verify(PRESETS["github"], request.headers, request.body, keys(self.secrets), request.now):
-            raise BadSignature
+        return verify(PRESETS["github"], request.headers, request.body, keys(self.secrets), request.now)
+
+    def parse(self, request: Request) -> Event:
+        """Read one delivery, of whatever event."""
         name = request.headers.get("x-github-event", "")
         if not _EVENT.fullmatch(name):
             raise Malformed("the header X-GitHub-Event is missing or names no event")

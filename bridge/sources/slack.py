@@ -5,6 +5,7 @@ https://docs.slack.dev/interactivity/implementing-slash-commands
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -43,26 +44,37 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     commands: ClassVar[bool] = True
 
     def read(self, request: Request) -> Event | Reply:
-        """Verify and read one request.
+        """Verify and read one request; Slack's own two checks are answered.
 
         The check of the certificate comes unsigned and is answered without a look at anything else in it.
-        https://docs.slack.dev/authentication/verifying-requests-from-slack
         """
         media = media_type(request.headers)
         if media == FORM and _is_ssl_check(request.body):
             return Reply(status=200, content_type="text/plain")
-        if not verify(PRESETS["slack"], request.headers, request.body, keys(self.secrets), request.now):
-            raise BadSignature
+        read = Source.read(self, request)
+        if media == JSON and isinstance(read, Event) and read.body.get("type") == "url_verification":
+            return _handshake(read.body)
+        return read
+
+    def verify(self, request: Request) -> bool:
+        """Say whether Slack signed this.
+
+        https://docs.slack.dev/authentication/verifying-requests-from-slack
+        """
+        return verify(PRESETS["slack"], request.headers, request.body, keys(self.secrets), request.now)
+
+    def parse(self, request: Request) -> Event:
+        """Read one request: a command, or what is none."""
+        media = media_type(request.headers)
         if media == FORM:
             form = read_form(request.body)
             if form.get("command"):
                 return _command(form, request)
             if "payload" in form:
-                return _other(read_object(form["payload"]), request)
+                return _other(read_object(form["payload"]), request, form=True)
             raise Malformed("the form has neither a command nor a payload")
         if media == JSON:
-            body = read_object(request.body)
-            return _handshake(body) if body.get("type") == "url_verification" else _other(body, request)
+            return _other(read_object(request.body), request)
         raise UnsupportedMedia(f"Slack sends {JSON} or {FORM}")
 
     def answer(self, acceptance: Acceptance) -> Reply:
@@ -107,28 +119,25 @@ def _command(form: dict[str, str], request: Request) -> Event:
         headers=without_credentials(request.headers),
         query=dict(request.query),
         facts=facts,
-        keep=_keepable(form),
+        keep=urlencode(_without_credentials(form)).encode(),
     )
 
 
-def _other(body: dict[str, Any], request: Request) -> Event:
+def _other(body: dict[str, Any], request: Request, *, form: bool = False) -> Event:
     """Return a signed request that is no command: it is recorded, and starts nothing."""
     name = body.get("type")
     name = name if isinstance(name, str) and name else "request"
     key = body.get("event_id")
+    keep = msgspec.json.encode(_without_credentials(body))
     return Event(
         name=name,
         key=key if isinstance(key, str) and key else None,
         body=body,
         headers=without_credentials(request.headers),
         query=dict(request.query),
-        keep=_keepable(body),
+        keep=urlencode({"payload": keep}).encode() if form else keep,
         ignored=f"only slash commands start something; this is Slack's {name}",
     )
-
-
-def _keepable(body: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(_without_credentials(body))
 
 
 def _without_credentials(value: Any) -> Any:

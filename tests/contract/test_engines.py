@@ -14,7 +14,7 @@ import pytest
 from bridge.contracts import Engine, Order, Snapshot
 from bridge.engines import ENGINES
 from bridge.engines.genesis import Genesis
-from bridge.errors import Ambiguous, Permanent, Transient
+from bridge.errors import Ambiguous, Blocked, Permanent, Transient
 from bridge.model import Progress, Status
 from bridge.outbound import Outbound
 from bridge.secret import Secret
@@ -244,6 +244,8 @@ async def test_genesis_refusals_are_permanent_in_its_own_words(outbound, status,
     """Every documented refusal, the two that come as 500 included, is permanent in every shape of the body."""
     with pytest.raises(Permanent) as failed:
         await _trigger(outbound, always(answer(status, SHAPES[shape](text))))
+    blocked = status in (401, 403) and "does not have access" not in text
+    assert isinstance(failed.value, Blocked) == blocked
     said = f"Genesis: HTTP {status}"
     assert str(failed.value) == (f"{said} (an HTML page)" if shape == "page" else f"{said}: {text}")
 

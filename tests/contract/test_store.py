@@ -490,3 +490,18 @@ async def test_an_accept_repeated_after_a_lost_answer_is_no_duplicate(store: Sto
     keys = ["gb:due", "gb:bell"]
     answers = [await store._run("accept", keys, ["d_1", "attempt", *record]) for _ in range(2)]
     assert answers == [[b"stored"], [b"stored"]]
+
+
+@pytest.mark.parametrize(("field", "value"), [("deadline", "soon"), ("attempts", "many"), ("history", None)])
+async def test_a_damaged_field_costs_its_own_execution_only(store: Store, field: str, value: str | None) -> None:
+    """What the claim cannot work with goes to the dead letters, and the rest of the batch is claimed."""
+    await accepted(store)
+    await accepted(store, "x_2")
+    if value is None:
+        await store.redis.hdel("gb:x:x_1", field)
+    else:
+        await store.redis.hset("gb:x:x_1", field, value)
+    batch = await store.claim(10)
+    assert [claim.execution.id for claim in batch.claims] == ["x_2"]
+    assert await store.redis.zrange("gb:dead", 0, -1) == [b"x x_1 the record cannot be read"]
+    assert await store.redis.zscore("gb:due", "x_1") is None

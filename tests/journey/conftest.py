@@ -33,6 +33,7 @@ SECRETS = {
     "SLACK_TOKEN": "xoxb-token",
 }
 READ_TOKEN = "read-token"
+API_TOKEN = "operate-token"
 SAMPLES = Path(__file__).parents[2] / "bridge" / "samples"
 QUICK = Template(timeline=(("pending", 0.05), ("running", 0.1), ("completed", None)), outputs={"summary": "all fine"})
 
@@ -68,6 +69,18 @@ class World:
         answer = await self.relay(body)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["executions"][0]["id"])
+
+    async def look(self, path: str, **query: Any) -> dict[str, Any]:
+        """Get something from the API that must be there."""
+        answer = await self.client.get(path, params=query, headers={"authorization": f"Bearer {READ_TOKEN}"})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    async def order(self, path: str, body: Any = None, token: str = API_TOKEN) -> httpx.Response:
+        """Have the API do something."""
+        content = b"" if body is None else msgspec.json.encode(body)
+        return await self.client.post(path, content=content, headers={"authorization": f"Bearer {token}"})
 
     async def execution(self, execution_id: str) -> dict[str, Any]:
         path = f"/api/executions/{execution_id}"
@@ -115,7 +128,7 @@ async def world(store: Store, redis_url: str, tmp_path: Path) -> AsyncIterator[W
     async with Server(genesis), Server(slack), Server(callbacks):
         path = tmp_path / "bridge.yaml"
         path.write_text(config_text(genesis.url, slack.url, callbacks.url))
-        settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_READ_TOKENS": READ_TOKEN})
+        settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_READ_TOKENS": READ_TOKEN, "BRIDGE_API_TOKENS": API_TOKEN})
         service = Service(settings, load(path, SECRETS), redis_url, web=True, work=True)
         running = asyncio.create_task(service.run())
         built = World(genesis, slack, callbacks, service, store)

@@ -48,3 +48,4 @@ async def test_the_openapi_document_names_the_routes(world: World) -> None:
     """What there is can be looked up."""
     paths = (await world.client.get("/schema")).json()["paths"]
     assert {"/hooks/{source}", "/api/executions/{execution_id}", "/livez", "/readyz"} <= set(paths)
+    assert {"/api/dead-letters", "/api/deliveries/{delivery_id}/replay"} <= set(paths)

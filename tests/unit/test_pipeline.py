@@ -11,7 +11,7 @@ from bridge.clock import Clock
 from bridge.config import Config
 from bridge.contracts import Engine, Message, Notifier, Order, Poll, Snapshot, Started
 from bridge.duration import Duration
-from bridge.errors import Ambiguous, Permanent, Transient
+from bridge.errors import Ambiguous, Blocked, Permanent, Transient
 from bridge.model import Execution, Progress, Status
 from bridge.outbound import Outbound
 from bridge.pipeline import Bridge, step
@@ -170,6 +170,20 @@ async def test_a_refusal_is_final() -> None:
         None,
         True,
     )
+
+
+async def test_a_refusal_of_everybody_leaves_the_execution_queued() -> None:
+    """Nothing ran, and nothing has reached the engine; the engine is paused where the store can be had."""
+    found = await taken(START, Blocked("Invalid API key"))
+    assert (found.execution.status, found.execution.reason) == (Status.QUEUED, "Invalid API key")
+    assert not found.reached
+    assert found.notifications == []
+
+
+async def test_a_probe_is_a_start() -> None:
+    """Whatever comes of switching the engine on again."""
+    found = await taken(structs.replace(START, kind="probe"), Started(remote_id="r-1"))
+    assert found.execution.status == Status.PENDING
 
 
 async def test_an_ambiguous_trigger_is_unknown() -> None:

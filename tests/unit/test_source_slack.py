@@ -1,5 +1,5 @@
 import json
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import pytest
 
@@ -64,7 +64,7 @@ def test_a_slash_command_becomes_an_event():
 
 def test_what_may_be_stored_of_a_command_holds_no_credential():
     """The stored body lacks the addresses and tokens with which its reader could act."""
-    kept = json.loads(slash("e2e").keep)
+    kept = dict(parse_qsl(slash("e2e").keep.decode()))
     assert kept["text"] == "e2e"
     assert not {"response_url", "token", "trigger_id"} & kept.keys()
 
@@ -124,6 +124,7 @@ def test_button_presses_are_ignored_by_name():
     assert (event.name, event.key, event.facts) == ("block_actions", None, {})
     assert event.ignored is not None
     assert b"hooks.slack" not in event.keep
+    assert json.loads(parse_qs(event.keep.decode())["payload"][0])["type"] == "block_actions"
 
 
 def test_a_request_without_a_type_is_ignored():

@@ -1,0 +1,126 @@
+"""What a person can order: send a dead letter after all, settle an unknown execution, replay a delivery.
+
+Each order is fenced in its script by the state it needs, and written into the history of what it changed.
+"""
+
+import uuid
+from typing import Literal
+
+import structlog
+from msgspec import structs
+
+from bridge import pipeline
+from bridge.contracts import Acceptance, Request
+from bridge.decision import derived_id
+from bridge.errors import Refusal, Unfindable, WrongState
+from bridge.listing import read
+from bridge.model import Status
+from bridge.pipeline import Bridge
+from bridge.records import RECORD_ERRORS, DeliveryRecord, decode_delivery, decode_record
+from bridge.store import RECORD_SECONDS, Store
+
+Outcome = Literal["ran", "did_not_run", "close"]
+Rules = Literal["present", "old"]
+
+_WORDS = {"ran": "it ran as {remote_id}", "did_not_run": "it did not run, start it", "close": "closed, nothing to do"}
+_LONGEST_REASON = 500
+
+log = structlog.get_logger()
+
+
+async def retry(store: Store, notification_id: str, by: str, reason: str = "") -> None:
+    """Make a dead or waiting notification due now, under the same id, with all its attempts before it.
+
+    A worker's sweep sends it within seconds. Raises Unfindable, WrongState and StoreUnavailable.
+    """
+    note = _note(f"notification {notification_id} sent again", by, reason)
+    answer = await store.run("retry", ["gb:outbox", "gb:dead"], [notification_id, note, RECORD_SECONDS])
+    if not answer:
+        raise Unfindable(f"no notification {notification_id!r}")
+    state = answer[0].decode()
+    if state not in ("dead", "due"):
+        raise WrongState(f"the notification is {state}: only a dead or a due one can be sent again")
+    log.info("notification.retried", notification=notification_id, by=by, was=state)
+
+
+async def resolve(
+    store: Store, execution_id: str, outcome: Outcome, *, by: str, remote_id: str | None = None, reason: str = ""
+) -> None:
+    """Settle an unknown execution: it ran as `remote_id`, it did not run and is started, or it is closed as it is.
+
+    Raises Unfindable, WrongState (a late answer of the engine may come first) and StoreUnavailable.
+    """
+    if (outcome == "ran") != (remote_id is not None):
+        raise WrongState("`remote_id` belongs to the outcome `ran`, and that needs it: the engine's own id of the run")
+    note = _note(_WORDS[outcome].format(remote_id=remote_id), by, reason)
+    arguments = [execution_id, outcome, note, remote_id or "", RECORD_SECONDS]
+    answer = await store.run("resolve", ["gb:due", "gb:dead", "gb:bell"], arguments)
+    if not answer:
+        raise Unfindable(f"no execution {execution_id!r}")
+    status = answer[0].decode()
+    if status != Status.UNKNOWN:
+        raise WrongState(f"the execution is {status}: only an unknown one can be resolved")
+    log.info("execution.resolved", execution=execution_id, by=by, outcome=outcome, remote=remote_id)
+
+
+async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acceptance:
+    """Run a stored delivery again, as a delivery of its own: under the present rules, or just what it started then.
+
+    Raises Unfindable, WrongState (its body is removed, its source is gone, nothing ran then) and StoreUnavailable.
+    """
+    [fields] = await read(bridge.store, [f"gb:d:{delivery_id}"])
+    if "record" not in fields:
+        raise Unfindable(f"no delivery {delivery_id!r}")
+    try:
+        first = decode_delivery(fields["record"])
+    except RECORD_ERRORS as error:
+        raise WrongState(f"the delivery's record cannot be read: {error}") from None
+    new_id = derived_id("d", first.source, delivery_id, uuid.uuid4().hex)
+    if rules == "old":
+        ids = fields["executions"].decode().split()
+        taken = await _again(bridge, structs.replace(first, replay_of=delivery_id), new_id, delivery_id, ids)
+    else:
+        taken = await _anew(bridge, first, new_id, delivery_id)
+    log.info("delivery.replayed", delivery=new_id, replay_of=delivery_id, rules=rules, by=by, outcome=taken.outcome)
+    return taken
+
+
+async def _anew(bridge: Bridge, first: DeliveryRecord, new_id: str, delivery_id: str) -> Acceptance:
+    """Read the stored body again and match it against the rules as they are."""
+    body = await bridge.store.body(delivery_id)
+    source = bridge.config.sources.get(first.source)
+    if body is None:
+        raise WrongState("the delivery's body is no longer kept; `old` rules may still replay what it started")
+    if source is None:
+        raise WrongState(f"the source {first.source!r} is no longer configured")
+    try:
+        event = source.parse(Request(headers=first.headers, query=first.query, body=body, now=0))
+    except Refusal as refusal:
+        raise WrongState(
+            f"the stored delivery cannot be read as the source {first.source!r} is now: {refusal}"
+        ) from None
+    event = structs.replace(event, source=first.source, key=first.key)
+    return await pipeline.take(bridge, event, new_id, body, replay_of=delivery_id)
+
+
+async def _again(
+    bridge: Bridge, record: DeliveryRecord, new_id: str, delivery_id: str, execution_ids: list[str]
+) -> Acceptance:
+    """Start what the first delivery started: same rule, template, variables and recipients."""
+    found = await read(bridge.store, [f"gb:x:{id_}" for id_ in execution_ids])
+    try:
+        records = [decode_record(fields["record"]) for fields in found]
+    except RECORD_ERRORS:
+        raise WrongState("what the delivery started then is no longer on record") from None
+    if not records:
+        raise WrongState("the delivery started nothing then: replay it under the present rules")
+    anew = {derived_id("x", new_id, first.rule): structs.replace(first, delivery_id=new_id) for first in records}
+    body = await bridge.store.body(delivery_id)
+    await bridge.store.accept(new_id, record, "accepted", body or b"", anew)
+    references = [pipeline.reference(bridge, id_, one.rule, Status.QUEUED) for id_, one in anew.items()]
+    return Acceptance(delivery_id=new_id, outcome="accepted", executions=references)
+
+
+def _note(what: str, by: str, reason: str) -> str:
+    why = " ".join(reason.split())[:_LONGEST_REASON]
+    return f"{by}: {what}" + (f" ({why})" if why else "")

@@ -1,0 +1,150 @@
+"""/api for operators: replay, retry, resolve, pause and resume; they need a token that may operate."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, Router, post
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.exceptions import PermissionDeniedException
+from litestar.handlers import BaseRouteHandler
+from litestar.params import FromPath, JSONBody
+from msgspec import Meta, Struct
+
+from bridge import operations, pauses
+from bridge.api import may_read, presented
+from bridge.contracts import Acceptance
+from bridge.errors import Unfindable
+from bridge.model import Execution
+from bridge.operations import Outcome, Rules
+from bridge.pauses import Kind, Pause
+from bridge.pipeline import Bridge
+
+_MOST_BODY_BYTES = 10_000
+
+
+class Why(Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of an order that needs none: `reason` is kept with what was done."""
+
+    reason: str = ""
+
+
+class Resolution(Struct, frozen=True, forbid_unknown_fields=True):
+    """How an unknown execution is settled."""
+
+    outcome: Outcome
+    remote_id: Annotated[str, Meta(pattern=r"^[!-~]{1,200}$")] | None = None
+    """With `ran`: the engine's own id of the run."""
+    reason: str = ""
+
+
+class Replay(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which rules a replay runs under: those of now, or exactly what the delivery started then."""
+
+    rules: Rules = "present"
+
+
+def may_operate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Let a request through that carries an operate token; raises NotAuthorizedException, PermissionDeniedException."""
+    may_read(connection, handler)
+    if operator(connection) is None:
+        raise PermissionDeniedException(detail="this needs a token that may operate: one of BRIDGE_API_TOKENS")
+
+
+def operator(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
+    """Name whoever asks, by the place of the token in BRIDGE_API_TOKENS; None for one that may not operate."""
+    matches = presented(connection, connection.app.state.api_tokens)
+    return f"api token {matches.index(True) + 1}" if any(matches) else None
+
+
+@post("/notifications/{notification_id:str}/retry", status_code=202)
+async def retry(
+    notification_id: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+) -> dict[str, str]:
+    """Have a dead or waiting notification sent now, under the same id; 409 when it is neither."""
+    reason = (data or Why()).reason
+    await operations.retry(state.bridge.store, notification_id, str(operator(request)), reason)
+    return {"id": notification_id, "state": "due"}
+
+
+@post("/executions/{execution_id:str}/resolve", status_code=200)
+async def resolve(
+    execution_id: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Resolution]
+) -> Execution | None:
+    """Settle an unknown execution, and return it as it then stands; 409 when it is not unknown (any more)."""
+    await operations.resolve(
+        state.bridge.store,
+        execution_id,
+        data.outcome,
+        by=str(operator(request)),
+        remote_id=data.remote_id,
+        reason=data.reason,
+    )
+    settled: Execution | None = await state.bridge.store.execution(execution_id)
+    return settled
+
+
+@post("/deliveries/{delivery_id:str}/replay", status_code=202)
+async def replay(
+    delivery_id: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Replay | None] = None
+) -> Response[Acceptance]:
+    """Run a stored delivery again as a delivery of its own; 202 when something runs, else 200 with the outcome."""
+    rules = (data or Replay()).rules
+    taken = await operations.replay(state.bridge, delivery_id, rules, str(operator(request)))
+    return Response(taken, status_code=202 if taken.outcome == "accepted" else 200)
+
+
+@post("/engines/{name:str}/pause", status_code=200)
+async def pause_engine(
+    name: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+) -> list[Pause]:
+    """Keep what is queued for an engine, and return all that is paused."""
+    return await _pause(request, state, "engine", name, data)
+
+
+@post("/rules/{name:str}/pause", status_code=200)
+async def pause_rule(
+    name: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+) -> list[Pause]:
+    """Keep what a rule has queued and will queue, and return all that is paused."""
+    return await _pause(request, state, "rule", name, data)
+
+
+@post("/engines/{name:str}/resume", status_code=200)
+async def resume_engine(name: FromPath[str], request: Request[Any, Any, State], state: State) -> list[Pause]:
+    """Let go what is queued for an engine, and return what is still paused."""
+    return await _resume(request, state, "engine", name)
+
+
+@post("/rules/{name:str}/resume", status_code=200)
+async def resume_rule(name: FromPath[str], request: Request[Any, Any, State], state: State) -> list[Pause]:
+    """Let go what a rule has queued, and return what is still paused."""
+    return await _resume(request, state, "rule", name)
+
+
+async def _pause(
+    request: Request[Any, Any, State], state: State, kind: Kind, name: str, why: Why | None
+) -> list[Pause]:
+    _require(state.bridge, kind, name)
+    await pauses.pause(state.bridge.store, kind, name, str(operator(request)), (why or Why()).reason)
+    return await pauses.paused(state.bridge.store)
+
+
+async def _resume(request: Request[Any, Any, State], state: State, kind: Kind, name: str) -> list[Pause]:
+    # What is no longer configured may still be paused, so only what is neither is unknown.
+    if not await pauses.resume(state.bridge.store, kind, name, str(operator(request))):
+        _require(state.bridge, kind, name)
+    return await pauses.paused(state.bridge.store)
+
+
+def _require(parts: Bridge, kind: Kind, name: str) -> None:
+    names = parts.config.engines if kind == "engine" else {rule.name for rule in parts.config.ruleset.rules}
+    if name not in names:
+        raise Unfindable(f"no {kind} is called {name!r}")
+
+
+ROUTER = Router(
+    "/api",
+    route_handlers=[retry, resolve, replay, pause_engine, pause_rule, resume_engine, resume_rule],
+    guards=[may_operate],
+    request_max_body_size=_MOST_BODY_BYTES,
+)
