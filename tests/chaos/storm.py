@@ -273,7 +273,8 @@ class Storm:
                 try:
                     said = msgspec.json.decode(line)
                 except msgspec.DecodeError:
-                    said = {"level": "error", "event": line.decode(errors="replace")}
+                    # A line that a kill cut off; what is no log line at all is a traceback or the like.
+                    said = {"level": "info" if line.startswith(b"{") else "error", "event": repr(line)}
                 expected = said["event"] == "notification.dead" or any(one in said["event"] for one in OF_REDIS_KILLED)
                 if said.get("level") in ("error", "critical") and not expected:
                     found.append(f"{process.command} logged {line[:600]!r}")
