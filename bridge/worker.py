@@ -138,7 +138,7 @@ class Supervisor:
         """Ring for every notification whose own ring got lost, or whose next attempt has come."""
         try:
             # Bounded, for it is a job with a time of its own; a longer backlog goes on with the next sweep.
-            for _ in range(_RING_BATCHES):
+            for _batch in range(_RING_BATCHES):
                 overdue = await self._bridge.store.ring(_RING_BATCH)
                 await self._ring(overdue)
                 if len(overdue) < _RING_BATCH:
