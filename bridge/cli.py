@@ -90,8 +90,7 @@ def doctor() -> None:
     lines = asyncio.run(diagnose(settings, _config(settings)))
     for line in lines:
         click.secho(str(line), fg={"ok": "green", "warning": "yellow", "refused": "red"}[line.verdict])
-    if any(line.verdict == "refused" for line in lines):
-        sys.exit(1)
+    sys.exit(int(any(line.verdict == "refused" for line in lines)))
 
 
 @main.command()

@@ -33,8 +33,7 @@ QUEUE = "gb:arq"
 JOB_SECONDS = 30
 """The longest a job may take; also how long arq takes to notice that a worker died with one."""
 
-_RING_BATCH = 100
-_RING_BATCHES = 10
+_RING_BATCH = 500
 _RING_SOON_SECONDS = 60
 """A retry nearer than this is enqueued at once; a later one is left to the sweep."""
 _RECOVERED_SECONDS = 10
@@ -138,11 +137,7 @@ class Supervisor:
         """Ring for every notification whose own ring got lost, or whose next attempt has come."""
         try:
             # Bounded, for it is a job with a time of its own; a longer backlog goes on with the next sweep.
-            for _batch in range(_RING_BATCHES):
-                overdue = await self._bridge.store.ring(_RING_BATCH)
-                await self._ring(overdue)
-                if len(overdue) < _RING_BATCH:
-                    break
+            await self._ring(await self._bridge.store.ring(_RING_BATCH))
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
 

@@ -67,6 +67,9 @@ async def test_what_never_arrived_is_sent_again_and_runs_once(world: World) -> N
         assert (lost.guid, lost.id) == ("lost", 2)
         await hook.redeliver(lost)
         assert await hook.failed(DAY) == []
+    again = await world.github("deployment_status", DEPLOYED, guid="lost")
+    assert again.json()["outcome"] == "duplicate"
+    await world.ended(again.json()["executions"][0]["id"])
     assert len(world.genesis.triggers) == 2
 
 
