@@ -115,10 +115,8 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
 
 def _kept(result: RuleResult) -> dict[str, Any]:
     """Return what a delivery keeps of a rule's result: all of it, but no second copy of half the body."""
-    conditions = [
-        structs.replace(condition, values={name: shortened(value) for name, value in condition.values.items()})
-        for condition in result.conditions
-    ]
+    short = [{name: shortened(value) for name, value in one.values.items()} for one in result.conditions]
+    conditions = [structs.replace(one, values=values) for one, values in zip(result.conditions, short, strict=True)]
     kept: dict[str, Any] = msgspec.to_builtins(structs.replace(result, conditions=conditions))
     return kept
 
@@ -165,11 +163,12 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     except Transient as error:
         wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
         return _queue_again(claim, str(error), wait)
-    except Blocked as error:
-        # Nothing ran, and nothing else would: what waits for this engine goes on waiting, this one with it.
-        await pauses.block(bridge.store, claim.record.engine, str(error))
-        return _queue_again(claim, str(error), backoff(claim.execution.attempts))
     except Permanent as error:
+        if isinstance(error, Blocked):
+            # It would refuse everybody: what is queued for this engine waits, and a probe, sent only to see, with it.
+            await pauses.block(bridge.store, claim.record.engine, str(error))
+            if claim.kind == "probe":
+                return _queue_again(claim, str(error), backoff(claim.execution.attempts))
         return structs.replace(_end(claim, Status.REJECTED, str(error)), reached=True)
     except Ambiguous as error:
         return _unsure(claim, str(error))

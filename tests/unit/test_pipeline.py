@@ -172,12 +172,18 @@ async def test_a_refusal_is_final() -> None:
     )
 
 
-async def test_a_refusal_of_everybody_leaves_the_execution_queued() -> None:
-    """Nothing ran, and nothing has reached the engine; the engine is paused where the store can be had."""
+async def test_a_refusal_of_everybody_is_final_for_whoever_meets_it_but_not_for_a_probe() -> None:
+    """A bad key rejects the execution in the engine's words; one that was only sent to see goes on waiting."""
     found = await taken(START, Blocked("Invalid API key"))
-    assert (found.execution.status, found.execution.reason) == (Status.QUEUED, "Invalid API key")
-    assert not found.reached
-    assert found.notifications == []
+    assert (found.execution.status, found.execution.reason, found.reached) == (
+        Status.REJECTED,
+        "Invalid API key",
+        True,
+    )
+    probe = await taken(structs.replace(START, kind="probe"), Blocked("Invalid API key"))
+    assert (probe.execution.status, probe.execution.reason) == (Status.QUEUED, "Invalid API key")
+    assert not probe.reached
+    assert probe.notifications == []
 
 
 async def test_a_probe_is_a_start() -> None:
