@@ -88,7 +88,14 @@ local function take(id)
 end
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
-  if not pcall(take, id) then
+  local taken, why = pcall(take, id)
+  if not taken then
+    local text = type(why) == 'table' and why.err or tostring(why)
+    for _, refused in ipairs({'OOM', 'READONLY', 'MISCONF', 'NOREPLICAS'}) do
+      if string.find(text, refused, 1, true) then
+        return redis.error_reply(text) -- Redis takes no writes now: nothing is wrong with the record
+      end
+    end
     -- A field is damaged. Nothing was sent; it must not stand in the way of all others.
     redis.call('ZREM', KEYS[1], id)
     redis.call('ZADD', KEYS[2], now, 'x ' .. id .. ' the record cannot be read')
