@@ -26,6 +26,7 @@ NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 BOOLEANS = {"true": True, "false": False}
 
 _EMPTY = "the file is empty"
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -190,13 +191,15 @@ class _Reader:
             hint = ": inside { } and [ ] put text with ${{ }} into quotes"
         elif "'" in line or '"' in line or ": " in line:
             hint = ": put the whole value into quotes"
+        if "nesting depth" in str(error.problem):  # libyaml's own limit, which it may come to while reading ahead
+            raise _Unreadable(mark, _TOO_DEEP) from None
         raise _Unreadable(mark, f"{error.problem}{hint}") from None
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         mark = _mark(event)
         self._refuse_cleverness(event, mark)
         if depth > MAX_DEPTH:
-            raise _Unreadable(mark, f"nested more than {MAX_DEPTH} levels deep")
+            raise _Unreadable(mark, _TOO_DEEP)
         if isinstance(event, yaml.ScalarEvent):
             return ScalarNode(mark, event.value, event.implicit[0])
         if isinstance(event, yaml.SequenceStartEvent):
