@@ -15,12 +15,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, operator_api, pipeline
+from bridge import contracts, metrics, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
 from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, WrongState
 from bridge.listing import BadCursor
-from bridge.pipeline import Bridge
+from bridge.parts import Bridge
 from bridge.problems import problem
 
 BODY_SECONDS = 10.0
@@ -120,6 +120,12 @@ async def readyz(state: State) -> Response[bytes]:
     return Response(b"ok", media_type=MediaType.TEXT)
 
 
+@get("/metrics", media_type=metrics.CONTENT_TYPE)
+async def prometheus() -> bytes:
+    """Return this process's metrics in Prometheus' text format."""
+    return metrics.exposition()
+
+
 def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     headers = error.headers or {}
     return problem(error.status_code, type(error).__name__.removesuffix("Exception"), error.detail, headers=headers)
@@ -150,7 +156,7 @@ def build(
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
-        route_handlers=[receive, livez, readyz, ROUTER, operator_api.ROUTER],
+        route_handlers=[receive, livez, readyz, prometheus, ROUTER, operator_api.ROUTER],
         state=State(
             {
                 "bridge": parts,

@@ -15,7 +15,7 @@ from bridge.decision import derived_id
 from bridge.errors import Refusal, Unfindable, WrongState
 from bridge.listing import read
 from bridge.model import Status
-from bridge.pipeline import Bridge
+from bridge.parts import Bridge
 from bridge.records import RECORD_ERRORS, DeliveryRecord, decode_delivery, decode_record
 from bridge.store import RECORD_SECONDS, Store
 

@@ -16,8 +16,8 @@ from bridge.contracts import Acceptance
 from bridge.errors import Unfindable
 from bridge.model import Execution
 from bridge.operations import Outcome, Rules
+from bridge.parts import Bridge
 from bridge.pauses import Kind, Pause
-from bridge.pipeline import Bridge
 
 _MOST_BODY_BYTES = 10_000
 

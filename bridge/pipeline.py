@@ -1,4 +1,4 @@
-"""The story of one event, in reading order: accept -> start -> poll -> report.
+"""The story of one event, in reading order: accept -> start -> poll (-> report, in reports.py).
 
 `accept` runs in the web process, the rest in a worker, one short step at a time. Each step begins with a claim
 and ends with a commit; what happens if the process dies in between is the store's part (scripts/claim.lua).
@@ -9,30 +9,25 @@ from typing import Any
 
 import msgspec
 import structlog
-from msgspec import Struct, structs
+from msgspec import structs
 
-from bridge import pauses
+from bridge import metrics, pauses
 from bridge.clock import rfc3339
-from bridge.config import Config
-from bridge.contracts import Acceptance, Engine, ExecutionReference, Message, Order, Reply, Request, Skipped
+from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
+from bridge.errors import Ambiguous, Blocked, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.faults import point
-from bridge.model import Change, Event, Execution, Status
-from bridge.outbound import Outbound
+from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
-from bridge.records import Claim, DeliveryRecord, NewNotification, NotificationClaim, Step
+from bridge.parts import Bridge
+from bridge.records import Claim, DeliveryRecord, Step
+from bridge.reports import notifications
 from bridge.rules import RuleResult
-from bridge.store import TRIGGER_LEASE_SECONDS, Store
+from bridge.store import TRIGGER_LEASE_SECONDS
 
 TRIGGER_SECONDS = 30.0
 """How long a trigger request may take, answer included; its lease outlives it."""
-NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
-"""Between the attempts of one notification (docs.svix.com/retries); after the last it is dead."""
-_MOST_ATTEMPTS = len(NOTIFICATION_SCHEDULE_SECONDS) + 4
-"""Those of the schedule, and a few that were cut off with their worker; no more, lest a message that kills workers
-goes on for ever."""
 _NOT_FOUND_GRACE_SECONDS = 60
 """For so long after a start an engine may not know its own run yet."""
 _UNKNOWN_TRIES = 3
@@ -42,15 +37,6 @@ _REVIEW_SLOWER = 4
 _DEFECT_SECONDS = 60
 
 log = structlog.get_logger()
-
-
-class Bridge(Struct, frozen=True):
-    """What every step needs: what (config), where to (store, outbound)."""
-
-    config: Config
-    store: Store
-    outbound: Outbound
-    public_url: str
 
 
 # In the web process: accept.
@@ -88,6 +74,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
     point("accept.before")
     stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
     point("accept.after")
+    metrics.DELIVERIES.labels(event.source, "duplicate" if stored.duplicate else decision.outcome).inc()
     if stored.duplicate:
         log.info("delivery.duplicate", delivery=delivery_id, source=event.source, event_name=event.name)
         first = [reference(bridge, *execution) for execution in stored.executions]
@@ -148,7 +135,7 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
         found = await _start(bridge, engine, claim)
     else:
         found = await _poll(bridge, engine, claim)
-    return structs.replace(found, notifications=_notifications(bridge.config, claim, found))
+    return structs.replace(found, notifications=notifications(bridge.config, claim, found))
 
 
 async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
@@ -265,85 +252,3 @@ def _age_seconds(claim: Claim) -> float:
     # The deadline was set at the start, so it tells when that was; pauses for review only make it look younger.
     started_ms = claim.deadline_ms - claim.record.deadline_seconds * 1000
     return max(0.0, (claim.clock.now_ms() - started_ms) / 1000)
-
-
-# In a worker: report.
-
-
-def _notifications(config: Config, claim: Claim, found: Step) -> list[NewNotification]:
-    status = found.execution.status
-    if status == claim.execution.status:
-        return []
-    now = rfc3339(claim.clock.now_ms())
-    told = structs.replace(
-        found.execution,
-        final=status.final,
-        finished_at=None if found.again_seconds is not None else now,
-        history=[*claim.execution.history, Change(now, status, found.note or None)],
-    )
-    new = []
-    for recipient in claim.record.notify:
-        notifier = config.notifiers.get(recipient.notifier)
-        if notifier is not None and notifier.wants(status):
-            new.append(
-                NewNotification(
-                    id=derived_id("msg", told.id, recipient.notifier, status),
-                    notifier=recipient.notifier,
-                    status=status,
-                    body=notifier.compose(told),
-                    address=recipient.address,
-                    in_order=notifier.in_order,
-                )
-            )
-    return new
-
-
-async def report(bridge: Bridge, notification_id: str) -> float | None:
-    """Make one attempt to deliver a notification, if it is due.
-
-    Returns the seconds until the next attempt, None when there is none. Raises StoreUnavailable.
-    """
-    claim = await bridge.store.claim_notification(notification_id)
-    if claim is None:
-        return None
-    if claim.attempt > _MOST_ATTEMPTS:
-        return await _attempt_failed(bridge.store, claim, Permanent("too many attempts ended with their worker"))
-    point("notify.before")
-    try:
-        await _send(bridge, claim)
-        point("notify.sent")
-    except AttemptError as error:
-        return await _attempt_failed(bridge.store, claim, error)
-    except Exception as error:
-        log.exception("notification.failed", notification=claim.id, notifier=claim.notifier)
-        return await _attempt_failed(bridge.store, claim, Transient(f"unexpected {type(error).__name__}"))
-    await bridge.store.commit_notification(claim, "delivered")
-    point("notify.committed")
-    log.info("notification.delivered", notification=claim.id, notifier=claim.notifier, attempt=claim.attempt)
-    return None
-
-
-async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
-    notifier = bridge.config.notifiers.get(claim.notifier)
-    if notifier is None:
-        raise Permanent(f"the notifier {claim.notifier!r} is no longer configured")
-    message = Message(
-        id=claim.id,
-        body=claim.body,
-        address=claim.address,
-        attempt=claim.attempt,
-        now=claim.clock.now_ms() / 1000,
-    )
-    await notifier.send(bridge.outbound, message)
-
-
-async def _attempt_failed(store: Store, claim: NotificationClaim, error: AttemptError) -> float | None:
-    if isinstance(error, Permanent) or claim.attempt > len(NOTIFICATION_SCHEDULE_SECONDS):
-        await store.commit_notification(claim, "dead", error=str(error))
-        log.error("notification.dead", notification=claim.id, notifier=claim.notifier, reason=str(error))
-        return None
-    asked = error.retry_after if isinstance(error, Transient) else None
-    wait = jittered(NOTIFICATION_SCHEDULE_SECONDS[claim.attempt - 1]) if asked is None else asked
-    await store.commit_notification(claim, "due", error=str(error), again_seconds=wait)
-    log.warning("notification.failed", notification=claim.id, notifier=claim.notifier, reason=str(error), again=wait)
-    return wait

@@ -17,7 +17,7 @@ from bridge.config import Config
 from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
 from bridge.errors import BridgeError, StoreUnavailable
 from bridge.outbound import Outbound
-from bridge.pipeline import Bridge
+from bridge.parts import Bridge
 from bridge.settings import Settings
 from bridge.store import Store
 from bridge.worker import Supervisor

@@ -22,9 +22,9 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from bridge import pipeline
+from bridge import pipeline, reports
 from bridge.errors import StoreUnavailable
-from bridge.pipeline import Bridge
+from bridge.parts import Bridge
 from bridge.redis_pool import pool
 from bridge.tasks import end
 from bridge.tracker import Tracker
@@ -125,7 +125,7 @@ class Supervisor:
     async def _report(self, _: dict[Any, Any], notification_id: str) -> None:
         """Make one attempt at one notification."""
         try:
-            again = await pipeline.report(self._bridge, notification_id)
+            again = await reports.report(self._bridge, notification_id)
         except StoreUnavailable as error:
             # Its lease runs out by itself, then the sweep rings for it.
             log.warning("notification.waits", notification=notification_id, reason=str(error))

@@ -12,6 +12,7 @@ import pytest
 from bridge.cli import main
 from bridge.config import load
 from bridge.engines import ENGINES
+from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
 from bridge.rules import Rule, Template, Variable
@@ -106,6 +107,13 @@ def test_every_status_is_documented_and_tested(status: Status) -> None:
     """In words for people, and by name in a test."""
     assert f"`{status}`" in ALL_DOCS
     assert f'"{status}"' in TESTS or f"Status.{status.name}" in TESTS
+
+
+@pytest.mark.parametrize("name", sorted(metric.name for metric in REGISTRY.collect()))
+def test_every_metric_is_documented_and_tested(name: str) -> None:
+    """By the name under which it is read."""
+    assert f"`{name}" in ALL_DOCS
+    assert name in TESTS
 
 
 @pytest.mark.parametrize("kind", AnySource.__args__, ids=lambda kind: kind.__name__)

@@ -7,7 +7,7 @@ import os
 import signal
 from functools import partial
 
-from bridge import cli, pipeline, store, tracker
+from bridge import cli, pipeline, reports, store, tracker
 from bridge.engines import genesis
 from bridge.faults import armed
 
@@ -23,12 +23,12 @@ def shorten() -> None:
     store.UNRUNG_SECONDS = 1
     pipeline.TRIGGER_SECONDS = genesis._TRIGGER_SECONDS = TRIGGER_SECONDS
     genesis._FETCH_SECONDS = 2.0
-    pipeline.NOTIFICATION_SCHEDULE_SECONDS = (1, 1, 1, 1, 2, 2, 2)
+    reports.NOTIFICATION_SCHEDULE_SECONDS = (1, 1, 1, 1, 2, 2, 2)
 
 
 def stop_there(spec: str) -> None:
     """Stop (SIGSTOP) at a point instead of dying there: as a paused machine does, or one that swaps."""
-    pipeline.point = tracker.point = armed(spec, partial(os.kill, os.getpid(), signal.SIGSTOP))
+    pipeline.point = reports.point = tracker.point = armed(spec, partial(os.kill, os.getpid(), signal.SIGSTOP))
 
 
 if __name__ == "__main__":

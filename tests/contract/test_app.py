@@ -5,7 +5,7 @@ from bridge.config import Config
 from bridge.contracts import Reply, Request, Source
 from bridge.model import Event
 from bridge.outbound import Outbound
-from bridge.pipeline import Bridge
+from bridge.parts import Bridge
 from bridge.rules import RuleSet
 from bridge.store import Store
 

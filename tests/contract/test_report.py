@@ -11,7 +11,8 @@ from bridge.contracts import Message, Notifier
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.model import Execution, Notification, Status
 from bridge.outbound import Outbound
-from bridge.pipeline import NOTIFICATION_SCHEDULE_SECONDS, Bridge, report
+from bridge.parts import Bridge
+from bridge.reports import NOTIFICATION_SCHEDULE_SECONDS, report
 from bridge.rules import RuleSet
 from bridge.store import Store
 from tests.contract.test_store import ended, note

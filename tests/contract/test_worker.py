@@ -13,7 +13,7 @@ from bridge.contracts import Message, Notifier
 from bridge.errors import StoreUnavailable
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
-from bridge.pipeline import Bridge
+from bridge.parts import Bridge
 from bridge.records import NotificationClaim
 from bridge.rules import RuleSet
 from bridge.store import Store

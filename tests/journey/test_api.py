@@ -49,3 +49,18 @@ async def test_the_openapi_document_names_the_routes(world: World) -> None:
     paths = (await world.client.get("/schema")).json()["paths"]
     assert {"/hooks/{source}", "/api/executions/{execution_id}", "/livez", "/readyz"} <= set(paths)
     assert {"/api/dead-letters", "/api/deliveries/{delivery_id}/replay"} <= set(paths)
+
+
+async def test_metrics_count_what_came_and_what_was_told(world: World) -> None:
+    """In Prometheus' text format, by source and outcome, by notifier and what became of the attempt."""
+    taken = (await world.relay({"type": "refused", "callback_url": f"{world.receiver.url}/asker"})).json()
+    await world.ended(taken["executions"][0]["id"])
+    answer = await world.client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    for series in (
+        'genesis_bridge_deliveries_total{outcome="accepted",source="relay"}',
+        'genesis_bridge_notification_attempts_total{notifier="asker",state="delivered"}',
+    ):
+        [counted] = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(series)]
+        assert counted >= 1

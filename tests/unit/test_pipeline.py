@@ -14,7 +14,8 @@ from bridge.duration import Duration
 from bridge.errors import Ambiguous, Blocked, Permanent, Transient
 from bridge.model import Execution, Progress, Status
 from bridge.outbound import Outbound
-from bridge.pipeline import Bridge, step
+from bridge.parts import Bridge
+from bridge.pipeline import step
 from bridge.records import Claim, Recipient, Record, Step
 from bridge.rules import RuleSet
 from bridge.store import Store

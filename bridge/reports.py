@@ -1,0 +1,112 @@
+"""What is told, and one attempt at telling it: the end of the story that `pipeline` tells.
+
+The messages of a step are composed with it and written down by the same commit, as an outbox; `report` then makes
+one attempt at one of them.
+"""
+
+import structlog
+from msgspec import structs
+
+from bridge import metrics
+from bridge.clock import rfc3339
+from bridge.config import Config
+from bridge.contracts import Message
+from bridge.decision import derived_id
+from bridge.errors import AttemptError, Permanent, Transient
+from bridge.faults import point
+from bridge.model import Change
+from bridge.pacing import jittered
+from bridge.parts import Bridge
+from bridge.records import Claim, NewNotification, NotificationClaim, Step
+from bridge.store import Store
+
+NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
+"""Between the attempts of one notification (docs.svix.com/retries); after the last it is dead."""
+_MOST_ATTEMPTS = len(NOTIFICATION_SCHEDULE_SECONDS) + 4
+"""Those of the schedule, and a few that were cut off with their worker; no more, lest a message that kills workers
+goes on for ever."""
+
+log = structlog.get_logger()
+
+
+def notifications(config: Config, claim: Claim, found: Step) -> list[NewNotification]:
+    """Return what a step has to tell, each message composed once; nothing where the status is what it was."""
+    status = found.execution.status
+    if status == claim.execution.status:
+        return []
+    now = rfc3339(claim.clock.now_ms())
+    told = structs.replace(
+        found.execution,
+        final=status.final,
+        finished_at=None if found.again_seconds is not None else now,
+        history=[*claim.execution.history, Change(now, status, found.note or None)],
+    )
+    new = []
+    for recipient in claim.record.notify:
+        notifier = config.notifiers.get(recipient.notifier)
+        if notifier is not None and notifier.wants(status):
+            new.append(
+                NewNotification(
+                    id=derived_id("msg", told.id, recipient.notifier, status),
+                    notifier=recipient.notifier,
+                    status=status,
+                    body=notifier.compose(told),
+                    address=recipient.address,
+                    in_order=notifier.in_order,
+                )
+            )
+    return new
+
+
+async def report(bridge: Bridge, notification_id: str) -> float | None:
+    """Make one attempt to deliver a notification, if it is due.
+
+    Returns the seconds until the next attempt, None when there is none. Raises StoreUnavailable.
+    """
+    claim = await bridge.store.claim_notification(notification_id)
+    if claim is None:
+        return None
+    if claim.attempt > _MOST_ATTEMPTS:
+        return await _attempt_failed(bridge.store, claim, Permanent("too many attempts ended with their worker"))
+    point("notify.before")
+    try:
+        await _send(bridge, claim)
+        point("notify.sent")
+    except AttemptError as error:
+        return await _attempt_failed(bridge.store, claim, error)
+    except Exception as error:
+        log.exception("notification.failed", notification=claim.id, notifier=claim.notifier)
+        return await _attempt_failed(bridge.store, claim, Transient(f"unexpected {type(error).__name__}"))
+    metrics.NOTIFICATION_ATTEMPTS.labels(claim.notifier, "delivered").inc()
+    await bridge.store.commit_notification(claim, "delivered")
+    point("notify.committed")
+    log.info("notification.delivered", notification=claim.id, notifier=claim.notifier, attempt=claim.attempt)
+    return None
+
+
+async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
+    notifier = bridge.config.notifiers.get(claim.notifier)
+    if notifier is None:
+        raise Permanent(f"the notifier {claim.notifier!r} is no longer configured")
+    message = Message(
+        id=claim.id,
+        body=claim.body,
+        address=claim.address,
+        attempt=claim.attempt,
+        now=claim.clock.now_ms() / 1000,
+    )
+    await notifier.send(bridge.outbound, message)
+
+
+async def _attempt_failed(store: Store, claim: NotificationClaim, error: AttemptError) -> float | None:
+    if isinstance(error, Permanent) or claim.attempt > len(NOTIFICATION_SCHEDULE_SECONDS):
+        metrics.NOTIFICATION_ATTEMPTS.labels(claim.notifier, "dead").inc()
+        await store.commit_notification(claim, "dead", error=str(error))
+        log.error("notification.dead", notification=claim.id, notifier=claim.notifier, reason=str(error))
+        return None
+    asked = error.retry_after if isinstance(error, Transient) else None
+    metrics.NOTIFICATION_ATTEMPTS.labels(claim.notifier, "due").inc()
+    wait = jittered(NOTIFICATION_SCHEDULE_SECONDS[claim.attempt - 1]) if asked is None else asked
+    await store.commit_notification(claim, "due", error=str(error), again_seconds=wait)
+    log.warning("notification.failed", notification=claim.id, notifier=claim.notifier, reason=str(error), again=wait)
+    return wait
