@@ -17,9 +17,11 @@ gb:executions        zset    the newest executions -> when they came
 
 import asyncio
 import contextlib
+import math
 import time
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -55,8 +57,8 @@ from bridge.redis_pool import pool
 from bridge.replication import Replication, Unconfirmed
 
 RECORD_SECONDS = 30 * 86_400
-"""How long a record is kept after its last change: longer than any sender repeats (GitHub: 3 days)."""
-BODY_SECONDS = 7 * 86_400
+"""How long a record is kept after its last change, at least: longer than any sender repeats (GitHub: 3 days)."""
+BODIES_KEPT = timedelta(days=7)
 TRIGGER_LEASE_SECONDS = 40.0
 POLL_LEASE_SECONDS = 20.0
 NOTIFICATION_LEASE_SECONDS = 40.0
@@ -96,9 +98,11 @@ class _Call(NamedTuple):
 class Store:
     """Redis, behind the few atomic steps the pipeline is made of."""
 
-    def __init__(self, url: str, durability: Durability = "standard") -> None:
-        """Prepare a pool for `url`; nothing connects before the first use."""
+    def __init__(self, url: str, durability: Durability = "standard", retention: timedelta = BODIES_KEPT) -> None:
+        """Prepare a pool for `url`; nothing connects before the first use. Bodies are kept for `retention`."""
         self.url = url
+        self._body_seconds = math.ceil(retention.total_seconds())
+        self.record_seconds = max(RECORD_SECONDS, self._body_seconds)
         self.durability = durability
         self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
         self.redis = Redis(connection_pool=pool(url))
@@ -149,8 +153,8 @@ class Store:
             msgspec.json.encode(delivery),
             outcome,
             pack_body(body),
-            RECORD_SECONDS,
-            BODY_SECONDS,
+            self.record_seconds,
+            self._body_seconds,
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
@@ -162,7 +166,7 @@ class Store:
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
-        pauses = [int(HOLD_SECONDS * 1000), RECORD_SECONDS, int(PROBE_SECONDS * 1000)]
+        pauses = [int(HOLD_SECONDS * 1000), self.record_seconds, int(PROBE_SECONDS * 1000)]
         keys, confirmed = ["gb:due", "gb:dead", "gb:paused"], True
         try:
             answer = await self._run("claim", keys, [limit, token, *leases, *pauses])
@@ -182,7 +186,7 @@ class Store:
             -1 if step.again_seconds is None else max(0, int(step.again_seconds * 1000)),
             step.execution.status,
             " ".join(step.note.split()),
-            RECORD_SECONDS,
+            self.record_seconds,
             UNRUNG_SECONDS,
             len(fields),
         ]

@@ -33,6 +33,7 @@ from tests.journey.fault_proxy import FaultProxy
 
 OF_REDIS_KILLED = ("Worker.finish_job()", "Unclosed Pipeline client", "Unclosed connection")
 """What arq and redis-py say through asyncio about a connection that was killed; nobody awaits these tasks of theirs."""
+REFUSED_AT_START = b"Redis: this server is a replica"
 REFUSED = ("unavailable_503", "too_many_429")
 TRIES = 30
 DRAIN_SECONDS = 30
@@ -144,11 +145,22 @@ class Storm:
         return random.Random(f"{self.plan.seed} {name}")  # noqa: S311 - chance, not secrecy
 
     async def _all_up(self) -> None:
-        processes = (*self._webs, *self._workers)
-        for process in processes:
+        await asyncio.gather(*(self._up(process) for process in (*self._webs, *self._workers)))
+
+    async def _up(self, process: Process) -> None:
+        """Start a process as an orchestrator does: again, when it refused what Redis was just then."""
+        while True:
             if not process.alive:
                 await process.start()
-        await asyncio.gather(*(process.ready() for process in processes))
+            try:
+                await process.ready()
+            except AssertionError:
+                if REFUSED_AT_START not in process.said():
+                    raise
+                self.blows[f"{process.command} refused to start on a replica"] += 1
+                await asyncio.sleep(0.5)
+            else:
+                return
 
     async def _pause(self, seconds: float) -> bool:
         """Sleep; returns whether the storm is still on."""
@@ -174,8 +186,7 @@ class Storm:
                 await process.ended()
             else:
                 await self._drained(process)
-            await process.start()
-            await process.ready()
+            await self._up(process)
 
     async def _drained(self, process: Process) -> None:
         process.send(signal.SIGTERM)
@@ -196,8 +207,7 @@ class Storm:
                 return
             self.blows[f"{process.command} SIGTERM"] += 1
             await self._drained(process)
-            await process.start()
-            await process.ready()
+            await self._up(process)
             if self._balancer is not None and process.command == "serve":
                 await self._balancer.sees(process.url)
 
@@ -316,6 +326,8 @@ class Storm:
                 try:
                     said = msgspec.json.decode(line)
                 except msgspec.DecodeError:
+                    if line.startswith(REFUSED_AT_START):
+                        continue
                     # A line that a kill cut off; what is no log line at all is a traceback or the like.
                     said = {"level": "info" if line.startswith(b"{") else "error", "event": repr(line)}
                 expected = said["event"] == "notification.dead" or any(one in said["event"] for one in OF_REDIS_KILLED)

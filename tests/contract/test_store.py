@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -100,6 +101,18 @@ async def test_every_key_of_a_delivery_expires(store: Store) -> None:
     await ended(store, note("msg_1"))
     for key in await store.redis.keys("gb:[dbxn]:*"):
         assert 0 < await store.redis.ttl(key) <= RECORD_SECONDS
+
+
+async def test_bodies_go_when_their_time_is_over_and_records_stay(redis_url: str, store: Store) -> None:
+    """At least 30 days after their last change, and never shorter than the bodies."""
+    for days, record_days in ((1, 30), (60, 60)):
+        kept = Store(redis_url, retention=timedelta(days=days))
+        await store.redis.flushall()
+        await ended(kept, note("msg_1"))
+        for pattern, at_most in (("gb:b:*", days), ("gb:[dxn]:*", record_days)):
+            for key in await store.redis.keys(pattern):
+                assert at_most * 86_400 - 60 < await store.redis.ttl(key) <= at_most * 86_400
+        await kept.close()
 
 
 async def test_a_repeat_is_a_duplicate_with_the_first_ones_executions(store: Store) -> None:
