@@ -30,6 +30,7 @@ TRIGGER_SECONDS = 30.0
 """How long a trigger request may take, answer included; its lease outlives it."""
 _NOT_FOUND_GRACE_SECONDS = 60
 """For so long after a start an engine may not know its own run yet."""
+_POISON = "worker after worker ended while it asked the engine about this one: it is asked no more"
 _UNKNOWN_TRIES = 3
 """With `on_unknown: retry`: triggers in all."""
 _REVIEW_SLOWER = 4
@@ -124,6 +125,8 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
     elif claim.kind == "expired":
         why = f": {claim.execution.reason}" if claim.execution.reason else ""
         found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
+    elif claim.kind == "poison":
+        found = _end(claim, Status.LOST, _POISON)
     elif engine is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
         found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)

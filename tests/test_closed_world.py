@@ -66,6 +66,7 @@ def test_every_module_is_tested(name: str) -> None:
         "listing",
         "operator_api",
         "operate",
+        "scripting",
     }
     assert name in through_others or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
 
