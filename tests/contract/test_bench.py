@@ -8,4 +8,5 @@ async def test_every_figure_can_still_be_taken() -> None:
         "one decision with 1,000 rules",
         "2xx to trigger, p50 / p99",
         "a worker with 200 executions in flight",
+        "Redis after 200 executions, with deliveries, bodies and notifications",
     ]
