@@ -15,13 +15,14 @@ from bridge import metrics, pauses
 from bridge.clock import rfc3339
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, Blocked, Permanent, Transient
+from bridge.errors import Ambiguous, BadSignature, Blocked, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.faults import point
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
+from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
 from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS
@@ -49,12 +50,23 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
     StoreUnavailable (nothing is known to be stored).
     """
-    read = bridge.config.sources[source_name].read(request)
+    read = _read(bridge, source_name, request)
     if isinstance(read, Reply):
         return read
     event = structs.replace(read, source=source_name)
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
+
+
+def _read(bridge: Bridge, source_name: str, request: Request) -> Event | Reply:
+    """Read a request that is fresh by this machine's clock or by Redis': one of them may be wrong."""
+    source, by_redis = bridge.config.sources[source_name], bridge.store.now
+    try:
+        return source.read(request)
+    except BadSignature:
+        if by_redis is None or abs(by_redis - request.now) < CLOCKS_APART_SECONDS:
+            raise
+        return source.read(structs.replace(request, now=by_redis))
 
 
 async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, replay_of: str | None = None) -> Acceptance:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from bridge.clock import Clock
 from bridge.errors import StoreUnavailable
 from bridge.replication import Replication, Unconfirmed
 
@@ -45,14 +46,19 @@ class Scripts:
         self._replication = replication
         prelude = _text("prelude")
         self._texts = {name: prelude + _text(name) for name in _SCRIPTS}
+        self.clock: Clock | None = None
+        """Redis time, once it was asked for."""
         self._shas: dict[str, str] = {}
         self._queue: list[_Call] = []
         self._flushing: set[asyncio.Task[None]] = set()
 
     async def load(self) -> None:
-        """Have Redis know every script; raises redis-py's errors."""
+        """Have Redis know every script, and read its clock; raises redis-py's errors."""
         for name, text in self._texts.items():
             self._shas[name] = await self._redis.script_load(text)
+        asked = Clock.starting_now()
+        seconds, microseconds = await self._redis.time()
+        self.clock = asked.reading(seconds * 1000 + microseconds / 1000)
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -103,7 +109,7 @@ class Scripts:
             pipeline.execute_command(*self._replication.question())
         try:
             answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - whoever waits has to hear of it, whatever it is
             answers, asks = [error] * len(batch), False
         confirmed = self._replication.confirmed(answers.pop()) if asks else True
         for call, answer in zip(batch, answers, strict=True):

@@ -17,7 +17,6 @@ gb:executions        zset    the newest executions -> when they came
 
 import contextlib
 import math
-import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -104,6 +103,12 @@ class Store:
         await self._scripts.close()
         await self.redis.aclose(close_connection_pool=True)
 
+    @property
+    def now(self) -> float | None:
+        """Redis time in Unix seconds, without asking it; None before it was reached for the first time."""
+        clock = self._scripts.clock
+        return None if clock is None else clock.now_ms() / 1000
+
     async def probe(self) -> None:
         """Write something; raises StoreUnavailable when Redis is away, read-only or full."""
         async with redis_errors():
@@ -183,9 +188,10 @@ class Store:
 
     async def _bury(self, schedule: str, kind: str, id_: str, reason: str) -> None:
         async with redis_errors():
+            seconds, _ = await self.redis.time()
             pipeline = self.redis.pipeline(transaction=True)
             pipeline.zrem(schedule, id_)
-            pipeline.zadd("gb:dead", {f"{kind} {id_} {reason}": time.time() * 1000})
+            pipeline.zadd("gb:dead", {f"{kind} {id_} {reason}": seconds * 1000})
             await pipeline.execute()
 
     async def claim_notification(self, notification_id: str) -> NotificationClaim | None:

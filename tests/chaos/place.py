@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -76,8 +77,8 @@ class Process:
     def alive(self) -> bool:
         return self._running is not None and self._running.returncode is None
 
-    async def start(self, crash_at: str = "", stop_at: str = "") -> None:
-        environ = {
+    async def start(self, crash_at: str = "", stop_at: str = "", environ: Mapping[str, str] | None = None) -> None:
+        whole = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
             **SECRETS,
             "BRIDGE_CONFIG": str(self._place.config),
@@ -86,11 +87,12 @@ class Process:
             "BRIDGE_LOG": "json",
             "CRASH_AT": crash_at,
             "STOP_AT": stop_at,
+            **(environ or {}),
         }
         with self.log.open("ab") as log:
             self._log_from = log.tell()
             self._running = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.chaos.run_process", self.command, env=environ, stdout=log, stderr=log
+                sys.executable, "-m", "tests.chaos.run_process", self.command, env=whole, stdout=log, stderr=log
             )
 
     async def ready(self, seconds: float = 20) -> None:
