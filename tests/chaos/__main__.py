@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.chaos.checker import check
-from tests.chaos.storm import Plan, power_losses, rolling, storm
+from tests.chaos.storm import Plan, power_losses, rolling, steady, storm
 
 SHOWN = 30
 
@@ -22,13 +22,16 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a directory to leave logs and data in")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--rolling", action="store_true", help="no faults, only rolling restarts behind a balancer")
-    kind.add_argument("--power", action="store_true", help="durability: strict, and power losses instead of kills")
+    kind.add_argument("--power", action="store_true", help="power losses instead of kills of Redis")
+    kind.add_argument("--steady", action="store_true", help="only Redis is struck: how soon is all back at work?")
     asked = parser.parse_args()
     plan = Plan(seconds=asked.seconds, seed=asked.seed, rate=asked.rate)
     if asked.rolling:
         plan = rolling(plan)
     if asked.power:
         plan = power_losses(plan)
+    if asked.steady:
+        plan = steady(plan)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         after, blows = asyncio.run(storm(asked.keep or Path(name), plan))

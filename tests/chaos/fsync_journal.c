@@ -1,6 +1,8 @@
 /* Preloaded into a Redis server: writes down how long each append-only file was when it was last synced, so that a
  * power loss can be played: kill the server, cut its files down to what the disk surely had.
  *
+ * With $FSYNC_TAKES_MS every sync takes that long, as on a disk that others keep busy.
+ *
  * Each line of $FSYNC_JOURNAL is "<inode> <bytes>\n": the size *before* the call, for what is written meanwhile by
  * another thread need not be on the disk.
  */
@@ -27,6 +29,8 @@ static int synced(const char *name, int fd) {
   int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, name);
   struct stat was;
   int known = fstat(fd, &was) == 0;
+  const char *slow = getenv("FSYNC_TAKES_MS");
+  if (slow) usleep(1000 * atoi(slow));
   int result = real(fd);
   if (result == 0 && known) note(&was);
   return result;

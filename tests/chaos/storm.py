@@ -59,7 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     blows: tuple[int, int, int] = (6, 2, 2)
     """The shares of SIGKILL, SIGTERM and SIGSTOP."""
     redis_blows: dict[str, int] = msgspec.field(default_factory=REDIS_BLOWS.copy)
-    durability: Durability = "standard"
+    durability: Durability = "strict"
     rolling: bool = False
     """Nothing but restarts as a deploy does them: SIGTERM, one after the other, behind a balancer, and no faults."""
 
@@ -71,8 +71,14 @@ def rolling(plan: Plan) -> Plan:
 
 
 def power_losses(plan: Plan) -> Plan:
-    """Return the plan with a power loss wherever the server would be killed, and what has to survive it."""
-    return msgspec.structs.replace(plan, durability="strict", redis_blows={"power loss": 1})
+    """Return the plan with a power loss wherever the server would be killed."""
+    return msgspec.structs.replace(plan, redis_blows={"power loss": 1})
+
+
+def steady(plan: Plan) -> Plan:
+    """Return the plan with blows to Redis alone, so that it shows how soon all is back at work."""
+    calm = (NEVER, NEVER)
+    return msgspec.structs.replace(plan, worker_life=calm, web_life=calm, network_life=calm)
 
 
 class Storm:

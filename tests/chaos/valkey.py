@@ -16,13 +16,15 @@ COMPILER = shutil.which("cc")
 class Valkey(RedisServer):
     """A server whose syncs are written down, so that its power can be lost."""
 
-    def __init__(self, place: Path, *, fsync: str = "everysec") -> None:
+    def __init__(self, place: Path, *, fsync: str = "everysec", fsync_takes_ms: int = 0) -> None:
         place.mkdir(parents=True)
         self._place = place
         self._journal = place / "fsync.journal"
         environ = {}
         if COMPILER:
             environ = {"LD_PRELOAD": str(_compiled(COMPILER, place)), "FSYNC_JOURNAL": str(self._journal)}
+        if fsync_takes_ms:
+            environ["FSYNC_TAKES_MS"] = str(fsync_takes_ms)
         super().__init__(place, f"appendfsync {fsync}", "maxmemory-policy noeviction", environ=environ)
 
     def lose_power(self, dice: random.Random) -> int:
