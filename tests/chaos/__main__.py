@@ -7,6 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from tests.chaos.checker import check
 from tests.chaos.storm import Plan, power_losses, rolling, steady, storm
 
@@ -20,12 +22,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=40, help="deliveries per second")
     parser.add_argument("--keep", type=Path, help="a directory to leave logs and data in")
+    parser.add_argument("--away", type=float, help="how many seconds Redis stays away after a blow (0 to 2)")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--rolling", action="store_true", help="no faults, only rolling restarts behind a balancer")
     kind.add_argument("--power", action="store_true", help="power losses instead of kills of Redis")
     kind.add_argument("--steady", action="store_true", help="only Redis is struck: how soon is all back at work?")
     asked = parser.parse_args()
     plan = Plan(seconds=asked.seconds, seed=asked.seed, rate=asked.rate)
+    if asked.away is not None:
+        plan = replace(plan, redis_away=(asked.away, asked.away))
     if asked.rolling:
         plan = rolling(plan)
     if asked.power:

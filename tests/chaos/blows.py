@@ -51,9 +51,8 @@ REDIS_BLOWS = {"SIGKILL": 4, "power loss": 0, "READONLY": 1, "full memory": 1}
 NETWORK_BLOWS = {"black hole": 2, "latency": 2, "cut": 2, "cut at EXEC": 1, "cut at EVALSHA": 1}
 
 
-async def strike_redis(valkey: Valkey, blow: str, dice: random.Random) -> None:
-    """Deal one blow to the server; it is as it was when this returns."""
-    away = dice.uniform(0, 2)
+async def strike_redis(valkey: Valkey, blow: str, away: float, dice: random.Random) -> None:
+    """Deal one blow to the server; it is as it was when this returns, `away` seconds later."""
     if blow == "READONLY":
         valkey.ask("REPLICAOF 127.0.0.1 1")
         await asyncio.sleep(away)

@@ -95,7 +95,7 @@ class Process:
                 sys.executable, "-m", "tests.chaos.run_process", self.command, env=whole, stdout=log, stderr=log
             )
 
-    async def ready(self, seconds: float = 20) -> None:
+    async def ready(self, seconds: float = 60) -> None:
         """Wait until it has begun: from then on it answers to SIGTERM, and a web process takes deliveries."""
         async with asyncio.timeout(seconds):
             while b"process.started" not in self.said():

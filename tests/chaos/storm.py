@@ -55,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     worker_life: tuple[float, float] = (0.3, 2.5)
     web_life: tuple[float, float] = (6.0, 14.0)
     redis_life: tuple[float, float] = (5.0, 9.0)
+    redis_away: tuple[float, float] = (0.0, 2.0)
     network_life: tuple[float, float] = (1.0, 6.0)
     blows: tuple[int, int, int] = (6, 2, 2)
     """The shares of SIGKILL, SIGTERM and SIGSTOP."""
@@ -221,7 +222,7 @@ class Storm:
         while await self._pause(dice.uniform(*self.plan.redis_life)):
             [blow] = dice.choices(list(self.plan.redis_blows), list(self.plan.redis_blows.values()))
             self.blows[f"Redis {blow}"] += 1
-            await strike_redis(self.place.valkey, blow, dice)
+            await strike_redis(self.place.valkey, blow, dice.uniform(*self.plan.redis_away), dice)
             self.returns.append(time.monotonic())
 
     async def _network_fate(self, dice: random.Random) -> None:
