@@ -71,6 +71,8 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
     facts: ClassVar[Mapping[str, str]] = {}
     """Fact name -> one line of documentation. Names not listed here are unknown to rules of this source."""
+    origins: ClassVar[Mapping[str, str]] = {}
+    """Fact name -> where in a delivery it is taken from, for the documentation."""
     max_body_bytes: ClassVar[int] = 1_000_000
     commands: ClassVar[bool] = False
     """Whether rules of this source may have `usage:` lines."""

@@ -40,6 +40,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     secrets: Secrets
 
     facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (_, document) in _FACTS.items()}
+    origins: ClassVar[Mapping[str, str]] = {fact: f"commands: `{field}`" for fact, (field, _) in _FACTS.items()}
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
 
