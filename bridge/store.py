@@ -35,8 +35,8 @@ from bridge.records import (
     Claims,
     DeliveryRecord,
     Fields,
+    NewNotification,
     NotificationClaim,
-    NotificationRecord,
     Record,
     Step,
     Stored,
@@ -49,6 +49,7 @@ from bridge.records import (
     read_notification_claim,
     read_stored,
     unpack_body,
+    written,
 )
 from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
@@ -137,9 +138,17 @@ class Store:
             return await examine(self.redis, self.durability)
 
     async def accept(
-        self, delivery_id: str, delivery: DeliveryRecord, outcome: str, body: bytes, executions: dict[str, Record]
+        self,
+        delivery_id: str,
+        delivery: DeliveryRecord,
+        outcome: str,
+        body: bytes,
+        executions: dict[str, Record],
+        told: NewNotification | None = None,
     ) -> Stored:
         """Store a delivery and everything it causes, or say what it is a duplicate of; raises StoreUnavailable.
+
+        `told` is what whoever gave a command hears of it.
 
         Repeated after a lost connection: the attempt's id makes its own earlier call recognisable.
         """
@@ -151,10 +160,11 @@ class Store:
             pack_body(body),
             RECORD_SECONDS,
             BODY_SECONDS,
+            *(("", "", "") if told is None else written(told)),
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
-        answer = await self._insist("accept", ["gb:due", "gb:bell"], arguments)
+        answer = await self._insist("accept", ["gb:due", "gb:bell", "gb:outbox"], arguments)
         return read_stored(answer)
 
     async def claim(self, limit: int) -> Claims:
@@ -189,14 +199,7 @@ class Store:
         for name, value in fields.items():
             arguments += [name, value]
         for new in step.notifications:
-            record = NotificationRecord(
-                execution=claim.execution.id,
-                notifier=new.notifier,
-                status=new.status,
-                address=new.address,
-                in_order=new.in_order,
-            )
-            arguments += [new.id, msgspec.json.encode(record), new.body]
+            arguments += written(new, claim.execution.id)
         return bool(await self._run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
 
     async def bury(self, execution_id: str, reason: str) -> None:
@@ -246,7 +249,11 @@ class Store:
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return one delivery as the API shows it; raises StoreUnavailable."""
         fields = await self._hash(f"gb:d:{delivery_id}")
-        return read_delivery(delivery_id, fields) if "record" in fields else None
+        if "record" not in fields:
+            return None
+        told = fields.get("notification", b"").decode()
+        note = await self._hash(f"gb:n:{told}") if told else {}
+        return read_delivery(delivery_id, fields, [read_notification(told, note)] if note else [])
 
     async def body(self, delivery_id: str) -> bytes | None:
         """Return a delivery's body while it is kept; raises StoreUnavailable."""

@@ -15,6 +15,7 @@ from bridge.engines import ENGINES
 from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
+from bridge.permission import Allow
 from bridge.rules import Rule, Template, Variable
 from bridge.schema import schema
 from bridge.settings import Settings
@@ -95,7 +96,7 @@ def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None
         assert re.search(rf"\b{field}\b", TESTS), field
 
 
-@pytest.mark.parametrize("kind", [Rule, Template, Variable], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Rule, Allow, Template, Variable], ids=lambda kind: kind.__name__)
 def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
     """Every YAML key of rules, templates and variables."""
     for field in kind.__struct_fields__:

@@ -1,33 +1,54 @@
-"""GitHub webhooks: verify, and read JSON and form deliveries into events.
+"""GitHub webhooks: verify, read JSON and form deliveries into events, and answer commands in comments.
 
 https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import msgspec
+from msgspec import structs
+
+from bridge import github_comments
+from bridge.addresses import base_url
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
-from bridge.contracts import Request, Source
-from bridge.errors import Malformed, UnsupportedMedia
+from bridge.contracts import Acknowledgement, Message, Outcome, Request, Source
+from bridge.errors import Malformed, Permanent, UnsupportedMedia
+from bridge.github_api import GITHUB_API, ask, repository_path
 from bridge.github_facts import DOCUMENTS, ORIGINS, find
+from bridge.github_values import at, commit
 from bridge.model import Event
+from bridge.outbound import Outbound
+from bridge.secret import Secret
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
 
 # Neither header is signed, so neither is taken as it comes.
 _EVENT = re.compile(r"[a-z0-9_]{1,64}")
 _GUID = re.compile(r"[!-~]{1,128}")
+_COMPLETE_SECONDS = 4.0
+"""GitHub gives up on a delivery after 10 s, and storing it may take 2.5."""
 
 
 class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="github"):
     """A webhook of a repository, an organization or an app, with JSON or form content."""
 
     secrets: Secrets
+    token: Secret | None = None
+    """For commands in comments: asks for the head of a pull request, reacts and answers."""
+    api_url: str = GITHUB_API
 
-    facts: ClassVar[Mapping[str, str]] = DOCUMENTS
-    origins: ClassVar[Mapping[str, str]] = ORIGINS
+    facts: ClassVar[Mapping[str, str]] = {**DOCUMENTS, **github_comments.FACTS}
+    origins: ClassVar[Mapping[str, str]] = {**ORIGINS, **github_comments.ORIGINS}
+    commands: ClassVar[bool] = True
+    guarded_commands: ClassVar[str] = github_comments.PREFIX
     max_body_bytes: ClassVar[int] = 25_000_000
     """GitHub's own cap: what is larger it does not deliver at all."""
+
+    def __post_init__(self) -> None:
+        """Refuse an API URL that paths cannot be appended to."""
+        base_url(self.api_url)
 
     def verify(self, request: Request) -> bool:
         """Say whether one of the secrets signed this.
@@ -47,7 +68,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         if key is not None and not _GUID.fullmatch(key):
             raise Malformed("the header X-GitHub-Delivery is not an id")
         body = _read_body(request)
-        action = body.get("action")
+        action, command = body.get("action"), github_comments.command(name, body)
         return Event(
             name=name,
             action=action if isinstance(action, str) and action else None,
@@ -55,9 +76,62 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
             body=body,
             headers=without_credentials(request.headers),
             query=dict(request.query),
-            facts=find(name, body),
+            facts={**find(name, body), **github_comments.facts(command)},
+            command=command,
             ignored="GitHub's ping says that the webhook is set up; it starts nothing" if name == "ping" else None,
         )
+
+    async def complete(self, outbound: Outbound, event: Event) -> Event:
+        """Ask for the pull request that was commented on, for an issue_comment has none of its branches and commits.
+
+        Without a token nothing is asked, and those facts stay missing.
+        """
+        if self.token is None or at(event.body, "issue.pull_request") is None:
+            return event
+        number = event.facts.get("number")
+        path = f"{repository_path(str(event.facts.get('repo')))}/pulls/{number}"
+        pull = await ask(
+            outbound,
+            self.token.text(),
+            "GET",
+            f"{base_url(self.api_url)}/{path}",
+            now=time.time(),
+            timeout_seconds=_COMPLETE_SECONDS,
+        )
+        if pull.get("number") != number or not commit(at(pull, "head.sha"), pull):
+            raise Permanent(f"GitHub: what it answered for {path} is not that pull request")
+        found = find(event.name, {**event.body, "pull_request": pull})
+        return structs.replace(event, facts={**found, **github_comments.facts(event.command)})
+
+    def acknowledge(self, event: Event, outcome: Outcome, words: str | None) -> Acknowledgement | None:
+        """React to the comment: eyes where something runs, else confused, and then a comment says why."""
+        comment, number, repo = at(event.body, "comment.id"), event.facts.get("number"), event.facts.get("repo")
+        known = isinstance(comment, int) and number is not None and repo is not None
+        if self.token is None or event.command is None or not known:
+            return None
+        runs = outcome == "accepted"
+        asked_for_help = outcome == "ignored" and event.command.text.strip().lower() in ("", "help")
+        said: dict[str, str] = {} if asked_for_help else {"reaction": "eyes" if runs else "confused"}
+        if not runs and words:
+            said["comment"] = github_comments.answer(event.command, words, helps=asked_for_help)
+        where = {"repo": str(repo), "comment": str(comment), "number": str(number)}
+        kind = "pulls" if event.name == "pull_request_review_comment" else "issues"
+        return Acknowledgement(body=msgspec.json.encode(said), address={**where, "kind": kind})
+
+    async def send(self, outbound: Outbound, message: Message) -> None:
+        """React first, which may be repeated without harm, then comment; raises as `github_api.ask` does."""
+        if self.token is None:
+            raise Permanent("the source has no token any more")
+        said, where = msgspec.json.decode(message.body, type=dict[str, str]), message.address
+        base = f"{base_url(self.api_url)}/{repository_path(where['repo'])}/{where['kind']}"
+        requests = []
+        if "reaction" in said:
+            requests.append((f"{base}/comments/{where['comment']}/reactions", {"content": said["reaction"]}))
+        if "comment" in said:
+            place = f"comments/{where['comment']}/replies" if where["kind"] == "pulls" else "comments"
+            requests.append((f"{base}/{where['number']}/{place}", {"body": said["comment"]}))
+        for url, content in requests:
+            await ask(outbound, self.token.text(), "POST", url, content, now=message.now)
 
 
 def _read_body(request: Request) -> dict[str, Any]:

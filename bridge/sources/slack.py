@@ -12,7 +12,7 @@ import msgspec
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
 from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
-from bridge.model import Event
+from bridge.model import Command, Event
 from bridge.mrkdwn import escape, plain, unescape
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
 
@@ -120,6 +120,7 @@ def _command(form: dict[str, str], request: Request) -> Event:
         headers=without_credentials(request.headers),
         query=dict(request.query),
         facts=facts,
+        command=Command(name=form["command"], word=form["command"], text=form.get("text", "")),
         keep=urlencode(_without_credentials(form)).encode(),
     )
 

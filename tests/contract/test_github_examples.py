@@ -29,7 +29,7 @@ from bridge.sources.github import GitHub
 
 SECRET = "It's a Secret to Everybody"
 SOURCE = GitHub(secrets=[Secret("env: GITHUB", SECRET.encode())])
-TEXTS = {name: Text("${{ %s }}" % name) for name in GitHub.facts}  # noqa: UP031 - an f-string would need six braces
+TEXTS = {name: Text("${{ %s }}" % name) for name in FACTS}  # noqa: UP031 - an f-string would need six braces
 VARIABLE = "GITHUB_EXAMPLES_DIR"
 
 
@@ -151,4 +151,4 @@ def test_every_fact_is_the_payloads_own_and_has_a_text(examples):
             assert value not in (None, "")
             assert set(texts_in(value)) <= said or value == event.facts["sha"][:7]
             assert all(isinstance(TEXTS[one].render(names), str) for one in declared)
-    assert seen == set(GitHub.facts)
+    assert seen == set(FACTS)

@@ -1,15 +1,19 @@
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 
 from bridge.config import Config, load
-from bridge.decision import decide, derived_id
-from bridge.model import Event
+from bridge.decision import acknowledgement, decide, derived_id, taken
+from bridge.model import Command, Event
+from bridge.sources.github import GitHub
 
 CONFIG = """
 version: 1
 sources:
-  github: {type: github, secrets: [{env: A}]}
+  github: {type: github, secrets: [{env: A}], token: {env: A}}
   slack: {type: slack, secrets: [{env: A}]}
   relay: {type: generic, auth: {type: bearer, secrets: [{env: A}]}}
 engines:
@@ -23,6 +27,13 @@ rules:
   - {name: two, source: relay, event: run, template: e2e, variables: {url: constant}, on_unknown: retry}
   - {name: alone, source: relay, event: alone, template: e2e, variables: {url: "${{ body.url }}"}, notify: [asker]}
   - {name: pushed, source: github, event: push, when: [branch == 'main'], template: e2e, variables: {url: "${{ url }}"}}
+  - {name: one-branch, source: github, event: "comment:/one", when: [number == 1], template: e2e, variables: {url: x}}
+  - name: run
+    source: github
+    event: comment:/run
+    usage: e2e <url>
+    template: e2e
+    variables: {url: "${{ args.url }}"}
   - name: said
     source: slack
     event: /genesis
@@ -46,8 +57,7 @@ def relayed(name: str, **body: str) -> Event:
 
 
 def typed(text: str) -> Event:
-    facts = {"command": "/genesis", **({"text": text} if text else {})}
-    return Event(name="/genesis", source="slack", body={"text": text}, facts=facts)
+    return Event(name="/genesis", source="slack", command=Command(name="/genesis", word="/genesis", text=text))
 
 
 def test_every_match_is_an_execution_of_its_own(config: Config) -> None:
@@ -121,3 +131,98 @@ def test_ids_are_derived() -> None:
     assert derived_id("x", "d_1", "rule") == derived_id("x", "d_1", "rule")
     assert derived_id("x", "d_1", "rule") != derived_id("x", "d_1r", "ule")
     assert derived_id("x", "\ud800").replace("_", "").isalnum()
+
+
+def commented(text: str = "e2e x", word: str = "/run", association: str = "MEMBER", **more: Any) -> Event:
+    command = Command(
+        name=f"comment:{word}", word=word, text=text, guarded=True, by="ann", association=association, **more
+    )
+    body = {"comment": {"id": 5}}
+    facts = {"repo": "o/r", "number": 3}
+    return Event(name="issue_comment", action="created", source="github", command=command, body=body, facts=facts)
+
+
+def told(config: Config, event: Event) -> tuple[str, dict[str, str] | None]:
+    """Return the outcome, and what the commenter hears of it."""
+    decision = decide(config, event, "d_1")
+    new = acknowledgement(config, event, decision, "d_1")
+    return decision.outcome, None if new is None else msgspec.json.decode(new.body)
+
+
+def test_a_comment_by_who_may_runs(config: Config) -> None:
+    """The command's arguments become variables, and its author is told that it was seen."""
+    decision = decide(config, commented(), "d_1")
+    [execution] = decision.executions.values()
+    assert (execution.rule, execution.variables) == ("run", {"url": "x"})
+    new = acknowledgement(config, commented(), decision, "d_1")
+    assert new is not None
+    assert (new.notifier, new.status) == ("source:github", "queued")
+    assert new.address == {"repo": "o/r", "comment": "5", "number": "3", "kind": "issues"}
+    assert told(config, commented()) == ("accepted", {"reaction": "eyes"})
+
+
+@pytest.mark.parametrize("association", ["CONTRIBUTOR", "FIRST_TIMER", "NONE", ""])
+@pytest.mark.parametrize("text", ["e2e x", "e2e", "help", ""])
+def test_a_strangers_comment_causes_nothing(config: Config, association: str, text: str) -> None:
+    """Neither a run nor an answer: what anybody can write must not make us send anything."""
+    event = commented(text, association=association)
+    assert taken(config, event) is None
+    assert told(config, event) == ("no_match", None)
+    [result] = decide(config, event, "d_1").results
+    assert result.reason is not None
+    assert result.reason.startswith("author_association in ['OWNER', 'MEMBER', 'COLLABORATOR'] is false: ann is ")
+    assert [condition.verdict for condition in result.conditions] == ["false"]
+
+
+def test_a_wrong_use_is_told_in_a_comment(config: Config) -> None:
+    """With the line that says what is wrong; the reaction shows it at once."""
+    outcome, said = told(config, commented("e2e"))
+    assert (outcome, said and said["reaction"]) == ("ignored", "confused")
+    assert said is not None
+    assert "    <url> is missing. Expected: e2e <url>" in said["comment"]
+
+
+@pytest.mark.parametrize("text", ["help", " Help ", ""])
+def test_help_is_told_in_a_comment(config: Config, text: str) -> None:
+    """Whoever asks gets the lines of that command, and no sign of confusion."""
+    outcome, said = told(config, commented(text))
+    assert (outcome, said and sorted(said)) == ("ignored", ["comment"])
+    assert said is not None
+    assert "    /run e2e <url>" in said["comment"]
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (commented(word="/one"), "no_match"),
+        (structs.replace(commented(), incomplete="GitHub does not answer"), "rule_error"),
+    ],
+)
+def test_why_a_right_command_did_not_run_is_for_the_operator(config: Config, event: Event, outcome: str) -> None:
+    """The comment names the delivery, for conditions and reasons are not for everybody to read."""
+    heard, said = told(config, event)
+    assert (heard, said and said["reaction"]) == (outcome, "confused")
+    assert said is not None
+    assert "see the delivery d_1 for the reason" in said["comment"]
+
+
+def test_a_command_of_somebody_else_is_none_of_ours(config: Config) -> None:
+    """Other bots take `/approve`; there is nothing to say to it."""
+    assert told(config, commented("help", word="/approve")) == ("no_match", None)
+
+
+def test_facts_that_could_not_be_asked_for_keep_the_rule_from_running(config: Config) -> None:
+    """Rather than on a wrong commit it does not run, and says why; other rules are not concerned."""
+    event = structs.replace(commented(), incomplete="GitHub does not answer")
+    decision = decide(config, event, "d_1")
+    assert decision.reason == "rule 'run': GitHub does not answer"
+    assert decide(config, structs.replace(relayed("run", url="x", to="https://ci.example.com"), incomplete="x"), "d_1")
+
+
+def test_where_nobody_can_be_told_nothing_is(config: Config) -> None:
+    """Slack's people have their answer already, and a source without a token cannot speak."""
+    for event in (typed("e2e x"), relayed("run", url="x")):
+        assert acknowledgement(config, event, decide(config, event, "d_1"), "d_1") is None
+    silent = structs.replace(config, sources={**config.sources, "github": GitHub(secrets=[])})
+    assert told(silent, commented()) == ("accepted", None)
+    assert told(config, structs.replace(commented(), body={})) == ("accepted", None)
