@@ -16,6 +16,7 @@ from bridge.errors import EvaluationError
 from bridge.model import Command, Event, Status
 from bridge.records import NewNotification, Recipient, Record
 from bridge.rules import Rule, RuleResult, evaluate, help_text, permits
+from bridge.usage import other_words
 
 SOURCE = "source:"
 """What the notifier of an acknowledgement is called: this and the source's name, which no notifier can have."""
@@ -26,7 +27,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     outcome: Outcome
     reason: str | None = None
-    """For a person: why nothing runs, or the help they asked for."""
+    """For a person: why nothing runs, what they may have meant, or the help they asked for."""
     results: list[RuleResult] = []
     executions: dict[str, Record] = {}
 
@@ -36,7 +37,7 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     if event.ignored is not None:
         return Decision(outcome="ignored", reason=event.ignored)
     command = taken(config, event)
-    if command is not None and command.text.strip().lower() == "help":
+    if command is not None and command.text.strip() and command.help_about == "":
         return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, command))
     results, executions = [], {}
     for rule in config.ruleset.candidates(event):
@@ -55,7 +56,9 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     if errors:
         return Decision(outcome="rule_error", reason="; ".join(errors), results=results)
     hint = None if command is None else _hint(config, event, command, results)
-    return Decision(outcome="no_match" if hint is None else "ignored", reason=hint, results=results)
+    if hint is not None:
+        return Decision(outcome="ignored", reason=hint, results=results)
+    return Decision(outcome="no_match", reason=_mistyped(config, event, command), results=results)
 
 
 def taken(config: Config, event: Event) -> Command | None:
@@ -72,7 +75,8 @@ def acknowledgement(config: Config, event: Event, decision: Decision, delivery_i
     command = taken(config, event)
     if command is None or not command.guarded:
         return None
-    words = decision.reason if decision.outcome == "ignored" else f"see the delivery {delivery_id} for the reason"
+    words = decision.reason if decision.outcome in ("ignored", "no_match") else None
+    words = words or f"see the delivery {delivery_id} for the reason"
     told = config.sources[event.source].acknowledge(event, decision.outcome, words)
     if told is None:
         return None
@@ -92,7 +96,19 @@ def _hint(config: Config, event: Event, command: Command, results: list[RuleResu
     wrong_uses = [result.usage_error for result in results if result.usage_error is not None]
     if wrong_uses:
         return "\n".join(wrong_uses)
-    return help_text(config.ruleset, event.source, command) if not command.text.strip() else None
+    return None if command.help_about is None else help_text(config.ruleset, event.source, command)
+
+
+def _mistyped(config: Config, event: Event, command: Command | None) -> str | None:
+    """Say which words there are, where a command begins with none of them."""
+    if command is None:
+        return None
+    candidates = config.ruleset.candidates(event)
+    meant = [rule for rule in candidates if command.name in rule.events or not command.guarded]
+    lines = [rule.usage for rule in meant if rule.usage is not None and permits(rule, event)]
+    if not lines or any(rule.usage is None or rule.usage.takes(command.text) for rule in meant):
+        return None
+    return f"{other_words(lines, command.text)}. Write {command.word} help to see how each is used"
 
 
 def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:

@@ -46,6 +46,9 @@ FINAL = frozenset(
 )
 
 
+_HELP = frozenset({"", "help", "--help", "-h", "?", "\u2014help", "\u2013help"})
+
+
 class Command(Struct, frozen=True, kw_only=True):
     """What somebody typed for rules to do: a slash command in a chat, or the first line of a comment."""
 
@@ -64,6 +67,12 @@ class Command(Struct, frozen=True, kw_only=True):
     robot: bool = False
     edited: bool = False
     """Whether it only stands there since the comment was edited."""
+
+    @property
+    def help_about(self) -> str | None:
+        """What somebody wants to know more of, empty being everything; None: this is no question for help."""
+        first, _, more = self.text.strip().partition(" ")
+        return more.strip() if first.casefold() in _HELP else None
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -162,13 +162,15 @@ def explain(ruleset: RuleSet, event: Event) -> Explanation:
 
 
 def help_text(ruleset: RuleSet, source: str, command: Command) -> str:
-    """List what can be said to a command: one line per rule, its usage and description."""
-    lines = []
+    """List what can be said to a command, or to what help is asked about: one line per rule, usage and description."""
+    lines: dict[str, Usage] = {}
     for rule in ruleset.of(source):
         if rule.usage is not None and command.name in (rule.events or (command.name,)):
             line = rule.usage.help_line(command.word)
-            lines.append(f"{line} - {rule.description}" if rule.description else line)
-    return "\n".join(lines) or f"No rule takes {command.word} yet."
+            lines[f"{line} - {rule.description}" if rule.description else line] = rule.usage
+    about = command.help_about
+    named = [line for line, usage in lines.items() if about and usage.takes(about)]
+    return "\n".join(named or lines) or f"No rule takes {command.word} yet."
 
 
 def _read_command(

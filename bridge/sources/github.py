@@ -110,7 +110,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         if self.token is None or event.command is None or not known:
             return None
         runs = outcome == "accepted"
-        asked_for_help = outcome == "ignored" and event.command.text.strip().lower() in ("", "help")
+        asked_for_help = outcome == "ignored" and event.command.help_about is not None
         said: dict[str, str] = {} if asked_for_help else {"reaction": "eyes" if runs else "confused"}
         if not runs and words:
             said["comment"] = github_comments.answer(event.command, words, helps=asked_for_help)

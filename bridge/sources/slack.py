@@ -163,6 +163,8 @@ def _accepted(acceptance: Acceptance) -> str:
 
 
 def _no_match(acceptance: Acceptance) -> str:
+    if acceptance.reason:
+        return f"{_NOTHING}: {acceptance.reason}."
     return "\n".join([f"{_NOTHING}: no rule is meant for this command.", *_skipped(acceptance.skipped)])
 
 

@@ -122,8 +122,29 @@ def test_a_wrong_use_is_told(config: Config) -> None:
 
 
 def test_words_no_rule_knows_are_no_match(config: Config) -> None:
-    """There is nothing to correct."""
-    assert decide(config, typed("deploy"), "d_1").outcome == "no_match"
+    """Nothing runs, and whoever typed it hears what there is."""
+    decision = decide(config, typed("deploy"), "d_1")
+    words = "there is no 'deploy' here; there is: e2e. Write /genesis help to see how each is used"
+    assert (decision.outcome, decision.reason) == ("no_match", words)
+    assert decide(config, typed("e3e x"), "d_1").reason == words.replace(
+        "'deploy' here; there is: e2e", "'e3e' here; did you mean e2e?"
+    )
+
+
+def test_nothing_is_suggested_where_a_rule_takes_any_words(config: Config) -> None:
+    """A command whose rules have no usage lines, or of which one was meant, has no words to mistype."""
+    for event in (
+        commented("x", word="/one"),
+        structs.replace(typed("x"), name="/else", command=Command(name="/else", word="/else", text="x")),
+    ):
+        assert (decide(config, event, "d_1").outcome, decide(config, event, "d_1").reason) == ("no_match", None)
+
+
+@pytest.mark.parametrize("text", ["--help", "?", "\u2014help", "HELP", "help e2e", "help e3e"])
+def test_help_may_be_asked_for_in_many_ways(config: Config, text: str) -> None:
+    """As on a command line, and about one of the words."""
+    decision = decide(config, typed(text), "d_1")
+    assert (decision.outcome, decision.reason) == ("ignored", "/genesis e2e <url> - Run it")
 
 
 def test_ids_are_derived() -> None:
@@ -172,6 +193,15 @@ def test_a_strangers_comment_causes_nothing(config: Config, association: str, te
     assert result.reason is not None
     assert result.reason.startswith("author_association in ['OWNER', 'MEMBER', 'COLLABORATOR'] is false: ann is ")
     assert [condition.verdict for condition in result.conditions] == ["false"]
+
+
+def test_a_mistyped_word_is_told_in_a_comment(config: Config) -> None:
+    """With the nearest that there is."""
+    outcome, said = told(config, commented("e3e x"))
+    assert (outcome, said and said["reaction"]) == ("no_match", "confused")
+    assert said is not None
+    assert "did you mean e2e?" in said["comment"]
+    assert told(config, commented("e3e x", association="NONE"))[1] is None
 
 
 def test_a_wrong_use_is_told_in_a_comment(config: Config) -> None:

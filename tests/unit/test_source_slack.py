@@ -167,6 +167,7 @@ RUNS = [ExecutionReference("x_1", "e2e", Status.QUEUED, "u"), ExecutionReference
     [
         ("accepted", {"executions": RUNS, "skipped": [Skipped("c", "no")]}, "Started: e2e, &lt;b&gt;."),
         ("no_match", {}, "Nothing was started: no rule is meant for this command."),
+        ("no_match", {"reason": "there is no 'x' here"}, "Nothing was started: there is no 'x' here."),
         (
             "no_match",
             {"skipped": [Skipped(str(n), "x < y") for n in range(7)]},
