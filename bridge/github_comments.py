@@ -7,9 +7,9 @@ HTML comment, as all of ours begin, is none without any reading of Markdown.
 import re
 from typing import Any
 
-from bridge.github_values import at
 from bridge.model import Command
 from bridge.mrkdwn import escape, plain, unescape
+from bridge.paths import at
 
 EVENTS = frozenset({"issue_comment", "pull_request_review_comment"})
 PREFIX = "comment:"
@@ -27,8 +27,10 @@ _LINK = re.compile(r"<((?:https?|mailto):[^<>\s]*)>")
 
 def command(event: str, body: dict[str, Any]) -> Command | None:
     """Return the command that a comment gives; None where there is none, or where it stood there before an edit."""
+    if event not in EVENTS or body.get("action") not in ("created", "edited"):
+        return None
     typed = _typed(at(body, "comment.body"))
-    if event not in EVENTS or typed is None or body.get("action") not in ("created", "edited"):
+    if typed is None:
         return None
     by = at(body, "comment.user.login")
     edited = body["action"] == "edited"

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from bridge.github_values import (
     Take,
-    at,
     branch_of,
     commit,
     complete,
@@ -28,6 +27,7 @@ from bridge.github_values import (
     short_commit,
     tag_of,
 )
+from bridge.paths import at
 
 _CHANGES = ("added", "modified", "removed")
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from bridge.paths import at
+
 Take = Callable[[Any, Any], Any]
 """From the value at a path and the whole body to the fact; None where there is none."""
 
@@ -13,13 +15,6 @@ _SHORT_SHA = 7
 _MOST_COMMITS = 2048
 _MOST_COMMITS_ONCE = 20
 """The limit until 2023, and so that of older Enterprise Servers."""
-
-
-def at(body: Any, path: str) -> Any:
-    """Return the value at a dotted path; None where a step is missing or leads into what is no object."""
-    for step in path.split("."):
-        body = body.get(step) if isinstance(body, dict) else None
-    return body
 
 
 def branch_of(ref: Any, body: Any) -> str | None:

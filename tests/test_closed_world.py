@@ -68,6 +68,7 @@ def test_every_module_is_tested(name: str) -> None:
         "operator_api",
         "operate",
         "github_values",
+        "paths",
     }
     assert name in through_others or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
 

@@ -18,9 +18,10 @@ from bridge.contracts import Acknowledgement, Message, Outcome, Request, Source
 from bridge.errors import Malformed, Permanent, UnsupportedMedia
 from bridge.github_api import GITHUB_API, ask, repository_path
 from bridge.github_facts import DOCUMENTS, ORIGINS, find
-from bridge.github_values import at, commit
+from bridge.github_values import commit
 from bridge.model import Event
 from bridge.outbound import Outbound
+from bridge.paths import at
 from bridge.secret import Secret
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
 
