@@ -139,6 +139,15 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Make one attempt at an acknowledgement, as a notifier does."""
         raise NotImplementedError
 
+    @property
+    def asks(self) -> bool:
+        """Whether it has credentials of its own, so that `doctor` probes it."""
+        return False
+
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask, harmlessly, whether the credentials are good; as `Engine.probe` does."""
+        raise NotImplementedError
+
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this source's settings by their YAML path, to be checked at load."""
         return {}

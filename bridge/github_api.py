@@ -93,6 +93,19 @@ async def ask(
         raise Ambiguous(f"GitHub: HTTP {answer.status}, but its answer cannot be read: {error}") from None
 
 
+async def probe(outbound: Outbound, token: str, api_url: str) -> str | None:
+    """Say what is wrong with a token; None: GitHub knows it, whatever it may do. Raises AttemptError."""
+    answer = await outbound.request(
+        "GET",
+        f"{api_url}/rate_limit",
+        headers=headers(token),
+        timeout_seconds=TIMEOUT_SECONDS,
+        max_bytes=_MAX_ANSWER_BYTES,
+    )
+    # An Enterprise Server without rate limits has none to show; it looks at the token before it says so.
+    return None if answer.status in (200, 404) else str(_judged(answer, token, 0, harmless=True))
+
+
 def _judged(answer: Answer, token: str, now: float, *, harmless: bool) -> AttemptError:
     words = f"GitHub: {answer.words(token)}"
     wait = wait_seconds(answer, now)

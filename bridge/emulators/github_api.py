@@ -71,6 +71,8 @@ class GitHubApi(Emulator[Record]):
             answer = json_answer({"message": "Bad credentials"}, 401)
         elif exchange.headers.get("x-github-api-version", API_VERSION) != API_VERSION:
             answer = json_answer({"message": "The X-GitHub-Api-Version is not supported"}, 400)
+        elif exchange.path == "/rate_limit":
+            answer = json_answer({"resources": {}})
         elif kind == "list":
             answer = self._page(exchange)
         elif kind == "repository":

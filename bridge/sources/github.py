@@ -16,7 +16,7 @@ from bridge.addresses import base_url
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acknowledgement, Message, Outcome, Request, Source
 from bridge.errors import Malformed, Permanent, UnsupportedMedia
-from bridge.github_api import GITHUB_API, ask, repository_path
+from bridge.github_api import GITHUB_API, ask, probe, repository_path
 from bridge.github_facts import DOCUMENTS, ORIGINS, find
 from bridge.github_values import commit
 from bridge.model import Event
@@ -118,6 +118,15 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         where = {"repo": str(repo), "comment": str(comment), "number": str(number)}
         kind = "pulls" if event.name == "pull_request_review_comment" else "issues"
         return Acknowledgement(body=msgspec.json.encode(said), address={**where, "kind": kind})
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has a token."""
+        return self.token is not None
+
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask for the token's rate limit, which costs none of it."""
+        return None if self.token is None else await probe(outbound, self.token.text(), base_url(self.api_url))
 
     async def send(self, outbound: Outbound, message: Message) -> None:
         """React first, which may be repeated without harm, then comment; raises as `github_api.ask` does."""

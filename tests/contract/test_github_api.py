@@ -199,6 +199,26 @@ async def test_without_its_token_a_source_tells_nothing():
             await GitHub(secrets=[]).send(outbound, message)
 
 
+@pytest.mark.parametrize(
+    ("token", "answer", "problem"),
+    [
+        (TOKEN, None, None),
+        (TOKEN, Answer(status=404, body='{"message": "Rate limiting is not enabled."}'), None),
+        ("an-old-token", None, "GitHub: HTTP 401: Bad credentials - check the token"),
+    ],
+)
+async def test_a_token_can_be_tried(token, answer, problem):
+    """Without doing anything, and also at a server that has no rate limits; a source without one asks nothing."""
+    emulator = api()
+    if answer is not None:
+        emulator.answers.add(answer)
+    async with Server(emulator), Outbound() as outbound:
+        assert source(emulator).asks
+        assert await source(emulator, token=token).probe(outbound) == problem
+        assert not source(emulator, token="").asks
+        assert await source(emulator, token="").probe(outbound) is None
+
+
 async def test_the_emulator_refuses_what_github_refuses():
     """Wrong tokens and versions, unknown things, other reactions, empty and too long texts, locked conversations."""
     emulator = api(locked=[1])

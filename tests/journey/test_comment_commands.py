@@ -1,10 +1,12 @@
 """Somebody writes `/run` under a pull request: from the webhook to the engine, and back to the comment."""
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bridge.config import load
@@ -23,6 +25,8 @@ from tests.journey.test_three_users import when
 
 TOKEN = "t0ken-of-github"
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
+HOME = {"full_name": "octo/hello"}
+PULL = {"number": 7, "head": {"ref": "changes", "sha": SHA, "repo": HOME}, "base": {"ref": "main", "repo": HOME}}
 CONFIG = """
 version: 1
 sources:
@@ -58,8 +62,11 @@ class Thread:
         self.api = api
         self.parts = parts
         self.repository = api.repositories[0]
+        self.sent: dict[str, Any] = {}
 
-    async def write(self, text: str, association: str = "MEMBER", action: str = "created", **more: Any) -> Any:
+    async def write(
+        self, text: str, association: str = "MEMBER", action: str = "created", guid: str | None = None, **more: Any
+    ) -> Any:
         """Comment on the pull request; return our answer to the webhook."""
         number = max(self.repository.comments, default=0) + 1
         comment = Comment(id=number, number=7, body=text)
@@ -72,11 +79,27 @@ class Thread:
             "comment": {"id": number, "body": text, "user": user, "author_association": association},
             "sender": user,
         }
-        answer = await self.world.github("issue_comment", body | more)
+        return await self.deliver(body | more, guid)
+
+    async def deliver(self, body: dict[str, Any], guid: str | None = None) -> Any:
+        """Send the webhook of a comment."""
+        number = body["comment"]["id"]
+        answer = await self.world.github("issue_comment", body, guid=guid)
+        self.sent = body
         return answer.json() | {"comment": number, "status": answer.status_code}
 
     def reactions(self, number: int) -> list[str]:
         return self.repository.comments[number].reactions
+
+
+async def dead_letters(thread: Thread) -> list[dict[str, Any]]:
+    """Wait until there are some."""
+    for _ in range(500):
+        found: list[dict[str, Any]] = (await thread.world.look("/api/dead-letters"))["items"]
+        if found:
+            return found
+        await asyncio.sleep(0.02)
+    raise AssertionError("no dead letter")
 
 
 def service(parts: tuple[Settings, Path, str], *, web: bool, work: bool) -> Service:
@@ -90,9 +113,7 @@ async def thread(store: Store, redis_url: str, tmp_path: Path, request: Any) -> 
     work = getattr(request, "param", "") != "web"
     genesis = Genesis(keys={"genesis-key": None}, any_template=True, default=QUICK)
     slack, callbacks, api = Slack(tokens=[]), Receiver([WHSEC]), GitHubApi(token=TOKEN)
-    home = {"full_name": "octo/hello"}
-    pull = {"number": 7, "head": {"ref": "changes", "sha": SHA, "repo": home}, "base": {"ref": "main", "repo": home}}
-    api.repositories = [Repository(name="octo/hello", pulls={7: pull})]
+    api.repositories = [Repository(name="octo/hello", pulls={7: copy.deepcopy(PULL)})]
     async with Server(genesis), Server(api):
         path = tmp_path / "bridge.yaml"
         path.write_text(CONFIG.replace("@GENESIS@", genesis.url).replace("@GITHUB@", api.url))
@@ -152,14 +173,41 @@ async def test_what_is_no_command_or_not_allowed_causes_nothing(thread: Thread, 
 async def test_where_the_head_cannot_be_asked_for_nothing_runs(thread: Thread) -> None:
     """The delivery is recorded with the reason; sent again when GitHub answers, it runs on the right commit."""
     thread.api.answers.add(Answer(status=502))
-    first = await thread.write("/run e2e")
+    first = await thread.write("/run e2e", guid="g-1")
     assert (first["status"], first["outcome"]) == (422, "rule_error")
     assert "GitHub: HTTP 502" in first["detail"]
+    await when(lambda: thread.reactions(first["comment"]) == ["confused"])
+    again = await thread.deliver(thread.sent, guid="g-1")
+    assert (again["status"], again["delivery_id"]) == (202, first["delivery_id"])
+    await thread.world.ended(again["executions"][0]["id"])
+    assert [trigger.variables["commit"] for trigger in thread.world.genesis.triggers] == [SHA]
+    await when(lambda: thread.reactions(first["comment"]) == ["confused", "eyes"])
+
+
+async def test_a_replay_asks_for_the_head_as_well_and_tells_nobody(thread: Thread) -> None:
+    """It is the operator's order, not the commenter's."""
+    thread.api.answers.add(Answer(status=502))
+    first = await thread.write("/run e2e")
     await when(lambda: thread.reactions(first["comment"]) == ["confused"])
     replayed = await thread.world.order(f"/api/deliveries/{first['delivery_id']}/replay", {"rules": "present"})
     [execution] = replayed.json()["executions"]
     await thread.world.ended(execution["id"])
     assert [trigger.variables["commit"] for trigger in thread.world.genesis.triggers] == [SHA]
+    delivery = await thread.world.look(f"/api/deliveries/{replayed.json()['delivery_id']}")
+    assert delivery["notifications"] == []
+
+
+async def test_an_answer_that_github_refuses_is_a_dead_letter_that_can_be_sent(thread: Thread) -> None:
+    """The run is not touched; with the token mended a person has it sent after all."""
+    thread.api.answers.add(Answer(body=msgspec.json.encode(PULL).decode()), on="repository")
+    thread.api.answers.add(Answer(status=403, body='{"message": "Resource not accessible"}'), on="repository")
+    answer = await thread.write("/run e2e")
+    await thread.world.ended(answer["executions"][0]["id"])
+    [letter] = await dead_letters(thread)
+    assert (letter["notifier"], letter["execution_id"]) == ("source:github", "")
+    assert letter["reason"] == "GitHub: HTTP 403: Resource not accessible - the token may not do this"
+    assert (await thread.world.order(f"/api/notifications/{letter['id']}/retry")).status_code == 202
+    await when(lambda: thread.reactions(answer["comment"]) == ["eyes"])
 
 
 async def test_a_condition_on_the_pull_request_holds_for_its_comments(thread: Thread) -> None:
