@@ -17,6 +17,8 @@ from bridge.model import Event, Execution, Progress, Status
 from bridge.outbound import Outbound
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
+Reception = Literal["runs", "help", "not_run"]
+"""How a command fared."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -131,7 +133,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """
         return event
 
-    def acknowledge(self, event: Event, outcome: Outcome, words: str | None) -> Acknowledgement | None:  # noqa: ARG002
+    def acknowledge(self, event: Event, reception: Reception, words: str | None) -> Acknowledgement | None:  # noqa: ARG002
         """Compose what whoever gave a guarded command is told of it, `words` being what they should know; pure."""
         return None
 

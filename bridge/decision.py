@@ -10,13 +10,13 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from bridge.commands import hint_for, mistyped, received, taken
 from bridge.config import Config
 from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
-from bridge.model import Command, Event, Status
+from bridge.model import Event, Status
 from bridge.records import NewNotification, Recipient, Record
-from bridge.rules import Rule, RuleResult, evaluate, help_text, permits
-from bridge.usage import other_words
+from bridge.rules import Rule, RuleResult, evaluate, help_text
 
 SOURCE = "source:"
 """What the notifier of an acknowledgement is called: this and the source's name, which no notifier can have."""
@@ -55,19 +55,10 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     errors = [f"rule {result.rule!r}: {result.reason}" for result in results if result.verdict == "error"]
     if errors:
         return Decision(outcome="rule_error", reason="; ".join(errors), results=results)
-    hint = None if command is None else _hint(config, event, command, results)
+    hint = None if command is None else hint_for(config, event, command, results)
     if hint is not None:
         return Decision(outcome="ignored", reason=hint, results=results)
-    return Decision(outcome="no_match", reason=_mistyped(config, event, command), results=results)
-
-
-def taken(config: Config, event: Event) -> Command | None:
-    """Return the event's command: any slash command, but in a comment one that a rule takes from who wrote it."""
-    command = event.command
-    if command is None or not command.guarded:
-        return command
-    ours = (rule for rule in config.ruleset.candidates(event) if command.name in rule.events)
-    return command if any(permits(rule, event) for rule in ours) else None
+    return Decision(outcome="no_match", reason=mistyped(config, event, command), results=results)
 
 
 def acknowledgement(config: Config, event: Event, decision: Decision, delivery_id: str) -> NewNotification | None:
@@ -75,40 +66,21 @@ def acknowledgement(config: Config, event: Event, decision: Decision, delivery_i
     command = taken(config, event)
     if command is None or not command.guarded:
         return None
-    words = decision.reason if decision.outcome in ("ignored", "no_match") else None
-    words = words or f"see the delivery {delivery_id} for the reason"
-    told = config.sources[event.source].acknowledge(event, decision.outcome, words)
+    reception, words = received(config, event, command, decision.results)
+    if reception == "not_run":
+        words = words or f"see the delivery {delivery_id} for the reason"
+    told = config.sources[event.source].acknowledge(event, reception, words)
     if told is None:
         return None
     return NewNotification(
         # A repeat of the delivery may have another outcome, which is told as well.
         id=derived_id("msg", delivery_id, told.body.decode()),
         notifier=f"{SOURCE}{event.source}",
-        status=Status.QUEUED if decision.outcome == "accepted" else Status.SKIPPED,
+        status=Status.QUEUED if reception == "runs" else Status.SKIPPED,
         body=told.body,
         address=told.address,
         in_order=False,
     )
-
-
-def _hint(config: Config, event: Event, command: Command, results: list[RuleResult]) -> str | None:
-    """Say what a command that started nothing should have looked like; None where it was right."""
-    wrong_uses = [result.usage_error for result in results if result.usage_error is not None]
-    if wrong_uses:
-        return "\n".join(wrong_uses)
-    return None if command.help_about is None else help_text(config.ruleset, event.source, command)
-
-
-def _mistyped(config: Config, event: Event, command: Command | None) -> str | None:
-    """Say which words there are, where a command begins with none of them."""
-    if command is None:
-        return None
-    candidates = config.ruleset.candidates(event)
-    meant = [rule for rule in candidates if command.name in rule.events or not command.guarded]
-    lines = [rule.usage for rule in meant if rule.usage is not None and permits(rule, event)]
-    if not lines or any(rule.usage is None or rule.usage.takes(command.text) for rule in meant):
-        return None
-    return f"{other_words(lines, command.text)}. Write {command.word} help to see how each is used"
 
 
 def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:

@@ -14,8 +14,9 @@ from msgspec import structs
 
 from bridge import metrics, pauses
 from bridge.clock import rfc3339
+from bridge.commands import taken
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
-from bridge.decision import acknowledgement, decide, derived_id, taken
+from bridge.decision import acknowledgement, decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, StoreUnavailable, Transient
 from bridge.expressions import shortened
 from bridge.faults import point

@@ -202,7 +202,7 @@ class Usage:
         return found
 
     def _error(self, what: str) -> UsageError:
-        return UsageError(f"{what}. Expected: {self.source or 'nothing after the command'}")
+        return UsageError(f"{sentence(what)} Expected: {self.source or 'nothing after the command'}")
 
 
 def _argument(piece: str) -> Argument:
@@ -243,6 +243,11 @@ def _check(arguments: tuple[Argument, ...]) -> None:
         raise ValueError("a rest takes all the text there is, so it must be the last argument")
     if "rest" not in kinds and kinds != sorted(kinds, key="required optional".split().index):
         raise ValueError("<required> arguments come before [optional] ones, or nobody could leave those out")
+
+
+def sentence(words: str) -> str:
+    """End what is no question with a full stop."""
+    return words if words.endswith("?") else f"{words}."
 
 
 def other_words(lines: Iterable[Usage], text: str) -> str:

@@ -14,7 +14,7 @@ from msgspec import structs
 from bridge import github_comments
 from bridge.addresses import base_url
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
-from bridge.contracts import Acknowledgement, Message, Outcome, Request, Source
+from bridge.contracts import Acknowledgement, Message, Reception, Request, Source
 from bridge.errors import Malformed, Permanent, UnsupportedMedia
 from bridge.github_api import GITHUB_API, ask, probe, repository_path
 from bridge.github_facts import DOCUMENTS, ORIGINS, find
@@ -104,17 +104,16 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         found = find(event.name, {**event.body, "pull_request": pull})
         return structs.replace(event, facts={**found, **github_comments.facts(event.command)})
 
-    def acknowledge(self, event: Event, outcome: Outcome, words: str | None) -> Acknowledgement | None:
+    def acknowledge(self, event: Event, reception: Reception, words: str | None) -> Acknowledgement | None:
         """React to the comment: eyes where something runs, else confused, and then a comment says why."""
         comment, number, repo = at(event.body, "comment.id"), event.facts.get("number"), event.facts.get("repo")
         known = isinstance(comment, int) and number is not None and repo is not None
         if self.token is None or event.command is None or not known:
             return None
-        runs = outcome == "accepted"
-        asked_for_help = outcome == "ignored" and event.command.help_about is not None
-        said: dict[str, str] = {} if asked_for_help else {"reaction": "eyes" if runs else "confused"}
-        if not runs and words:
-            said["comment"] = github_comments.answer(event.command, words, helps=asked_for_help)
+        reaction = {"runs": "eyes", "not_run": "confused"}.get(reception)
+        said = {} if reaction is None else {"reaction": reaction}
+        if words:
+            said["comment"] = github_comments.answer(event.command, words, helps=reception == "help")
         where = {"repo": str(repo), "comment": str(comment), "number": str(number)}
         kind = "pulls" if event.name == "pull_request_review_comment" else "issues"
         return Acknowledgement(body=msgspec.json.encode(said), address={**where, "kind": kind})

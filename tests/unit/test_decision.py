@@ -5,10 +5,14 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from bridge.commands import taken
 from bridge.config import Config, load
-from bridge.decision import acknowledgement, decide, derived_id, taken
+from bridge.decision import acknowledgement, decide, derived_id
+from bridge.expressions import Text
 from bridge.model import Command, Event
+from bridge.rules import Rule, RuleSet
 from bridge.sources.github import GitHub
+from bridge.usage import Usage
 
 CONFIG = """
 version: 1
@@ -127,7 +131,7 @@ def test_words_no_rule_knows_are_no_match(config: Config) -> None:
     words = "there is no 'deploy' here; there is: e2e. Write /genesis help to see how each is used"
     assert (decision.outcome, decision.reason) == ("no_match", words)
     assert decide(config, typed("e3e x"), "d_1").reason == words.replace(
-        "'deploy' here; there is: e2e", "'e3e' here; did you mean e2e?"
+        "'deploy' here; there is: e2e.", "'e3e' here; did you mean e2e?"
     )
 
 
@@ -193,6 +197,30 @@ def test_a_strangers_comment_causes_nothing(config: Config, association: str, te
     assert result.reason is not None
     assert result.reason.startswith("author_association in ['OWNER', 'MEMBER', 'COLLABORATOR'] is false: ann is ")
     assert [condition.verdict for condition in result.conditions] == ["false"]
+
+
+def test_what_other_rules_make_of_a_comment_is_not_the_commands_affair(config: Config) -> None:
+    """A rule for every comment runs, too, but a wrong command is told to be wrong."""
+    rules = [
+        *config.ruleset.rules,
+        Rule(name="any", source="github", template="e2e", event="issue_comment", variables={"url": Text("x")}),
+    ]
+    both = structs.replace(config, ruleset=RuleSet(rules, config.ruleset.templates))
+    assert told(both, commented()) == ("accepted", {"reaction": "eyes"})
+    outcome, said = told(both, commented("e2e"))
+    assert (outcome, said and said["reaction"]) == ("accepted", "confused")
+
+
+def test_a_wrong_use_is_no_help(config: Config) -> None:
+    """Nothing after a command that wants something is wrong, and said to be."""
+    usage = [
+        structs.replace(rule, usage=Usage("<url>")) if rule.name == "run" else rule for rule in config.ruleset.rules
+    ]
+    wants = structs.replace(config, ruleset=RuleSet(usage, config.ruleset.templates))
+    said = told(wants, commented(""))[1]
+    assert said is not None
+    assert said["reaction"] == "confused"
+    assert "<url> is missing" in said["comment"]
 
 
 def test_a_mistyped_word_is_told_in_a_comment(config: Config) -> None:

@@ -97,7 +97,8 @@ def test_wrong_use_says_what_is_wrong_and_what_was_expected(text, reason):
     """A wrong use of the right rule ends in one line with the reason and the usage."""
     with pytest.raises(UsageError) as caught:
         E2E.parse(text)
-    assert str(caught.value) == f"{reason}. Expected: {E2E.source}"
+    stop = "" if reason.endswith("?") else "."
+    assert str(caught.value) == f"{reason}{stop} Expected: {E2E.source}"
 
 
 @pytest.mark.parametrize("text", ["", "help", "e2", "e2ex a", "deploy a", 'deploy "a', "<@U1> e2e"])
