@@ -25,8 +25,6 @@ from bridge.problems import problem
 
 BODY_SECONDS = 10.0
 """How long a sender may take for its whole body; GitHub itself gives up after 10 s."""
-ACCEPT_SECONDS = 2.5
-"""How long storing may take before the sender is told to try again; Slack shows an error after 3 s."""
 
 _STATUSES = {"accepted": 202, "rule_error": 422}
 
@@ -48,13 +46,12 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
             body=body,
             now=time.time(),
         )
-        async with asyncio.timeout(ACCEPT_SECONDS):
-            taken = await pipeline.accept(parts, source, delivery)
+        taken = await pipeline.accept(parts, source, delivery)
     except Refusal as refusal:
         reply = configured.refuse(refusal)
         return _respond(reply) if reply else problem(refusal.status, refusal.title, str(refusal))
-    except (StoreUnavailable, TimeoutError) as error:
-        log.warning("store.unavailable", source=source, reason=str(error) or "no answer in time")
+    except StoreUnavailable as error:
+        log.warning("store.unavailable", source=source, reason=str(error))
         reply = configured.unavailable()
         return _respond(reply) if reply else _unavailable()
     if isinstance(taken, Reply):

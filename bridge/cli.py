@@ -154,8 +154,9 @@ def reconcile_github(hook: str, since: str, *, dry_run: bool, api_url: str | Non
 
 
 async def _reconcile(hook: str, token: str, since: timedelta, api_url: str | None, *, dry_run: bool) -> None:
+    from bridge.github_api import GITHUB_API
     from bridge.outbound import Outbound
-    from bridge.reconcile import GITHUB_API, GitHubHook
+    from bridge.reconcile import GitHubHook
 
     async with Outbound() as outbound:
         github = GitHubHook(outbound, hook, token, api_url=api_url or GITHUB_API)

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from bridge import command_check
 from bridge.contracts import Engine, Notifier, Source
 from bridge.errors import ExpressionError
 from bridge.expressions import Path, dotted
@@ -181,8 +182,10 @@ def _check_rule(entry: Entry, parts: Parts) -> None:
         entry.report.add(entry.mark, message)
     _check_variables(entry, rule, parts.templates)
     source = parts.sources.get(rule.source)
-    if source is not None and source.kind is not None:  # of a source of no known type nothing more is known
-        _check_usage(entry, rule, source)
+    kind = None if source is None else source.kind
+    if source is not None and kind is not None and issubclass(kind, Source):  # of one of no known type nothing is known
+        for key, problem in command_check.problems(rule, kind, f"source {source.name!r} (type {source.type_name})"):
+            entry.problem((key,), problem)
         scope = _Scope(_facts(source), None if rule.usage is None else rule.usage.names)
         _check_names(entry, rule, scope)
         _check_notifiers(entry, rule, source, scope, parts.notifiers)
@@ -217,13 +220,6 @@ def _not_allowed(variable: Variable, value: str) -> str | None:
         return variable.problem(value)
     except ExpressionError:
         return None  # the pattern itself is wrong, which the template's own check says
-
-
-def _check_usage(entry: Entry, rule: Rule, source: Entry) -> None:
-    commands = source.kind is not None and issubclass(source.kind, Source) and source.kind.commands
-    if rule.usage is not None and not commands:
-        message = f"`usage:` is for commands, and source {source.name!r} (type {source.type_name}) has none"
-        entry.problem(("usage",), message)
 
 
 def _check_names(entry: Entry, rule: Rule, scope: _Scope) -> None:

@@ -17,6 +17,8 @@ from bridge.model import Event, Execution, Progress, Status
 from bridge.outbound import Outbound
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
+Reception = Literal["runs", "help", "not_run"]
+"""How a command fared."""
 
 
 class Request(Struct, frozen=True, kw_only=True):
@@ -66,14 +68,41 @@ class Acceptance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why an event was ignored, or the sentence a person gets (usage, help)."""
 
 
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    """What a source tells whoever gave a command, beside the answer to the delivery, which they do not see."""
+
+    body: bytes
+    """The same bytes on every attempt."""
+    address: dict[str, str]
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
+
+    id: str
+    """Constant over attempts."""
+    body: bytes
+    """As `compose` made it when the status changed; the same bytes on every attempt."""
+    address: dict[str, str]
+    """As `address` made it from the event."""
+    attempt: int
+    """1 on the first attempt."""
+    now: float
+    """Unix seconds."""
+
+
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """Authenticates and reads deliveries; also says how its senders want to be answered."""
 
     facts: ClassVar[Mapping[str, str]] = {}
     """Fact name -> one line of documentation. Names not listed here are unknown to rules of this source."""
+    origins: ClassVar[Mapping[str, str]] = {}
+    """Fact name -> where in a delivery it is taken from, for the documentation."""
     max_body_bytes: ClassVar[int] = 1_000_000
     commands: ClassVar[bool] = False
     """Whether rules of this source may have `usage:` lines."""
+    guarded_commands: ClassVar[str] = ""
+    """How `event:` begins for commands that anybody on the internet can give; only these have usage lines, then."""
 
     def read(self, request: Request) -> Event | Reply:
         """Verify, then parse; a finished Reply where the protocol has one (Slack's ssl_check).
@@ -95,6 +124,30 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         What was stored has `Event.keep` as its body and `Event.headers` as its headers, so it has to make do without
         the credentials that were left out of both. Raises Malformed or UnsupportedMedia.
         """
+        raise NotImplementedError
+
+    async def complete(self, outbound: Outbound, event: Event) -> Event:  # noqa: ARG002 - for those who override it
+        """Ask for what a command's event does not carry but rules need.
+
+        Called only for a command that some rule takes from whoever gave it. Raises AttemptError: no rule runs then.
+        """
+        return event
+
+    def acknowledge(self, event: Event, reception: Reception, words: str | None) -> Acknowledgement | None:  # noqa: ARG002
+        """Compose what whoever gave a guarded command is told of it, `words` being what they should know; pure."""
+        return None
+
+    async def send(self, outbound: Outbound, message: Message) -> None:
+        """Make one attempt at an acknowledgement, as a notifier does."""
+        raise NotImplementedError
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has credentials of its own, so that `doctor` probes it."""
+        return False
+
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask, harmlessly, whether the credentials are good; as `Engine.probe` does."""
         raise NotImplementedError
 
     def texts(self) -> dict[str, Text]:
@@ -178,21 +231,6 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Returns what to change in one line; raises AttemptError when there is no answer.
         """
         return None
-
-
-class Message(Struct, frozen=True, kw_only=True):
-    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
-
-    id: str
-    """Constant over attempts."""
-    body: bytes
-    """As `compose` made it when the status changed; the same bytes on every attempt."""
-    address: dict[str, str]
-    """As `address` made it from the event."""
-    attempt: int
-    """1 on the first attempt."""
-    now: float
-    """Unix seconds."""
 
 
 class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):

@@ -10,12 +10,16 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from bridge.commands import hint_for, mistyped, received, taken
 from bridge.config import Config
 from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
-from bridge.model import Event
-from bridge.records import Recipient, Record
+from bridge.model import Event, Status
+from bridge.records import NewNotification, Recipient, Record
 from bridge.rules import Rule, RuleResult, evaluate, help_text
+
+SOURCE = "source:"
+"""What the notifier of an acknowledgement is called: this and the source's name, which no notifier can have."""
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -23,7 +27,7 @@ class Decision(Struct, frozen=True, kw_only=True):
 
     outcome: Outcome
     reason: str | None = None
-    """For a person: why nothing runs, or the help they asked for."""
+    """For a person: why nothing runs, what they may have meant, or the help they asked for."""
     results: list[RuleResult] = []
     executions: dict[str, Record] = {}
 
@@ -32,8 +36,9 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     """Match the event against every rule it concerns; never raises for anything an event can hold."""
     if event.ignored is not None:
         return Decision(outcome="ignored", reason=event.ignored)
-    if _typed(config, event) == "help":
-        return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, event.name))
+    command = taken(config, event)
+    if command is not None and command.text.strip() and command.help_about == "":
+        return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, command))
     results, executions = [], {}
     for rule in config.ruleset.candidates(event):
         result = evaluate(rule, config.ruleset.templates[rule.template], event)
@@ -50,23 +55,32 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     errors = [f"rule {result.rule!r}: {result.reason}" for result in results if result.verdict == "error"]
     if errors:
         return Decision(outcome="rule_error", reason="; ".join(errors), results=results)
-    hint = _hint(config, event, results)
-    return Decision(outcome="no_match" if hint is None else "ignored", reason=hint, results=results)
+    hint = None if command is None else hint_for(config, event, command, results)
+    if hint is not None:
+        return Decision(outcome="ignored", reason=hint, results=results)
+    return Decision(outcome="no_match", reason=mistyped(config, event, command), results=results)
 
 
-def _hint(config: Config, event: Event, results: list[RuleResult]) -> str | None:
-    """Say what a command that started nothing should have looked like; None for what is no command."""
-    wrong_uses = [result.usage_error for result in results if result.usage_error is not None]
-    if wrong_uses:
-        return "\n".join(wrong_uses)
-    return help_text(config.ruleset, event.source, event.name) if _typed(config, event) == "" else None
-
-
-def _typed(config: Config, event: Event) -> str | None:
-    """Return what was typed after a command; None where there is no command."""
-    if not config.sources[event.source].commands or "command" not in event.facts:
+def acknowledgement(config: Config, event: Event, decision: Decision, delivery_id: str) -> NewNotification | None:
+    """Return what whoever gave a command is told at once; nothing to those whose command no rule takes."""
+    command = taken(config, event)
+    if command is None or not command.guarded:
         return None
-    return str(event.facts.get("text", "")).strip()
+    reception, words = received(config, event, command, decision.results)
+    if reception == "not_run":
+        words = words or f"see the delivery {delivery_id} for the reason"
+    told = config.sources[event.source].acknowledge(event, reception, words)
+    if told is None:
+        return None
+    return NewNotification(
+        # A repeat of the delivery may have another outcome, which is told as well.
+        id=derived_id("msg", delivery_id, told.body.decode()),
+        notifier=f"{SOURCE}{event.source}",
+        status=Status.QUEUED if reception == "runs" else Status.SKIPPED,
+        body=told.body,
+        address=told.address,
+        in_order=False,
+    )
 
 
 def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:

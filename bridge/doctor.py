@@ -29,6 +29,8 @@ async def diagnose(settings: Settings, config: Config) -> list[Line]:
     """Ask everything once, harmlessly and at the same time; never raises for what it finds."""
     async with Outbound() as outbound:
         asked = [_redis(settings, config)]
+        asking = {name: source for name, source in config.sources.items() if source.asks}
+        asked += [_probe(f"source {name}", source.probe, outbound) for name, source in asking.items()]
         asked += [_probe(f"engine {name}", engine.probe, outbound) for name, engine in config.engines.items()]
         asked += [_probe(f"notifier {name}", known.probe, outbound) for name, known in config.notifiers.items()]
         return [line for lines in await asyncio.gather(*asked) for line in lines]

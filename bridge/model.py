@@ -46,6 +46,35 @@ FINAL = frozenset(
 )
 
 
+_HELP = frozenset({"", "help", "--help", "-h", "?", "\u2014help", "\u2013help"})
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """What somebody typed for rules to do: a slash command in a chat, or the first line of a comment."""
+
+    name: str
+    """What a rule's `event:` says of it: `/genesis`, `comment:/run`."""
+    word: str
+    """As it is typed: `/genesis`, `/run`."""
+    text: str
+    """What follows it, for usage lines: escaped as Slack does it."""
+    guarded: bool = False
+    """Whether anybody on the internet can type it, so that each rule's `allow:` decides who may."""
+    by: str = ""
+    """Who typed it, where that is needed for `allow:`."""
+    association: str = ""
+    """What they are to the repository, in GitHub's words."""
+    robot: bool = False
+    edited: bool = False
+    """Whether it only stands there since the comment was edited."""
+
+    @property
+    def help_about(self) -> str | None:
+        """What somebody wants to know more of, empty being everything; None: this is no question for help."""
+        first, _, more = self.text.strip().partition(" ")
+        return more.strip() if first.casefold() in _HELP else None
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """What a delivery says once it is verified and parsed."""
 
@@ -67,6 +96,9 @@ class Event(Struct, frozen=True, kw_only=True):
     one."""
     ignored: str | None = None
     """Why this event triggers nothing by itself (a GitHub ping); None: it is matched against the rules."""
+    command: Command | None = None
+    incomplete: str | None = None
+    """Why facts of a command could not be asked for: then no rule may take it, for it might run on the wrong thing."""
 
     def names(self) -> dict[str, Any]:
         """Return every name an expression can use for this event, `args` aside."""
@@ -157,3 +189,5 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """Per rule: verdict and why (spec 4.1), as decided then."""
     replay_of: str | None = None
     """The delivery that a person had replayed as this one."""
+    notifications: list[Notification] = []
+    """What whoever gave a command was told of it."""

@@ -4,6 +4,7 @@
 and ends with a commit; what happens if the process dies in between is the store's part (scripts/claim.lua).
 """
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -13,9 +14,10 @@ from msgspec import structs
 
 from bridge import metrics, pauses
 from bridge.clock import rfc3339
+from bridge.commands import taken
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
-from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, BadSignature, Blocked, Permanent, Transient
+from bridge.decision import acknowledgement, decide, derived_id
+from bridge.errors import Ambiguous, AttemptError, BadSignature, Blocked, Permanent, StoreUnavailable, Transient
 from bridge.expressions import shortened
 from bridge.faults import point
 from bridge.model import Event, Execution, Status
@@ -27,6 +29,8 @@ from bridge.reports import notifications
 from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS
 
+ACCEPT_SECONDS = 2.5
+"""How long storing may take before the sender is told to try again; Slack shows an error after 3 s."""
 TRIGGER_SECONDS = 30.0
 """How long a trigger request may take, answer included; its lease outlives it."""
 _NOT_FOUND_GRACE_SECONDS = 60
@@ -71,6 +75,7 @@ def _read(bridge: Bridge, source_name: str, request: Request) -> Event | Reply:
 
 async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, replay_of: str | None = None) -> Acceptance:
     """Match one event and store it with all it causes; raises StoreUnavailable."""
+    event = await _completed(bridge, event)
     decision = decide(bridge.config, event, delivery_id)
     delivery = DeliveryRecord(
         source=event.source,
@@ -85,7 +90,12 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         replay_of=replay_of,
     )
     point("accept.before")
-    stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
+    told = None if replay_of else acknowledgement(bridge.config, event, decision, delivery_id)
+    try:
+        async with asyncio.timeout(ACCEPT_SECONDS):
+            stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions, told)
+    except TimeoutError:
+        raise StoreUnavailable("no answer in time") from None
     point("accept.after")
     metrics.DELIVERIES.labels(event.source, "duplicate" if stored.duplicate else decision.outcome).inc()
     if stored.duplicate:
@@ -111,6 +121,16 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         ],
         reason=decision.reason,
     )
+
+
+async def _completed(bridge: Bridge, event: Event) -> Event:
+    """Ask for what a comment's command does not carry; nobody but who may give it makes us ask."""
+    if taken(bridge.config, event) is None:
+        return event
+    try:
+        return await bridge.config.sources[event.source].complete(bridge.outbound, event)
+    except AttemptError as error:
+        return structs.replace(event, incomplete=str(error))
 
 
 def _kept(result: RuleResult) -> dict[str, Any]:

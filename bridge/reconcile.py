@@ -13,9 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from bridge.errors import BridgeError
+from bridge.github_api import GITHUB_API, headers, wait_seconds
 from bridge.outbound import Answer, Outbound
-
-GITHUB_API = "https://api.github.com"
 
 _HOOK = re.compile(r"(repos/[\w.-]+/[\w.-]+|orgs/[\w.-]+)/hooks/[0-9]+", re.ASCII)
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
@@ -91,20 +90,14 @@ class GitHubHook:
         await asyncio.sleep(self._pace_seconds)
 
     async def _ask(self, method: str, url: str) -> Answer:
-        headers = {
-            "authorization": f"Bearer {self._token}",
-            "accept": "application/vnd.github+json",
-            "x-github-api-version": "2022-11-28",
-        }
         while True:
             answer = await self._outbound.request(
-                method, url, headers=headers, timeout_seconds=_TIMEOUT_SECONDS, max_bytes=_MAX_BYTES
+                method, url, headers=headers(self._token), timeout_seconds=_TIMEOUT_SECONDS, max_bytes=_MAX_BYTES
             )
             if answer.status in (200, 202):
                 return answer
-            # Rate limits come as 403 or 429, and only the headers tell which 403 is one.
-            wait = answer.retry_after(time.time())
-            if answer.status not in (403, 429) or wait is None or wait > _LONGEST_WAIT_SECONDS:
+            wait = wait_seconds(answer, time.time())
+            if wait is None or wait > _LONGEST_WAIT_SECONDS:
                 raise CannotReconcile(f"GitHub: {answer.words(self._token)}{_advice(answer.status)}")
             await asyncio.sleep(wait)
 

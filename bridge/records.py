@@ -1,6 +1,7 @@
 """The store's records, and how they are written as Redis hash fields and read back. Pure."""
 
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -126,10 +127,23 @@ class NotificationRecord(Struct, frozen=True, kw_only=True):
     """What a notification is: written once, by the commit that made it due."""
 
     execution: str
+    """Empty where it tells of a delivery."""
     notifier: str
     status: Status
     address: dict[str, str]
     in_order: bool
+
+
+def written(new: NewNotification, execution_id: str = "") -> tuple[str, bytes, bytes]:
+    """Return a notification as a script takes it: id, record, body."""
+    record = NotificationRecord(
+        execution=execution_id,
+        notifier=new.notifier,
+        status=new.status,
+        address=new.address,
+        in_order=new.in_order,
+    )
+    return new.id, msgspec.json.encode(record), new.body
 
 
 decode_record = msgspec.json.Decoder(Record).decode
@@ -225,7 +239,7 @@ def read_notification_record(notification_id: str, fields: Fields) -> tuple[Noti
     return shown, record
 
 
-def read_delivery(delivery_id: str, fields: Fields) -> Delivery:
+def read_delivery(delivery_id: str, fields: Fields, notifications: Sequence[Notification] = ()) -> Delivery:
     """Read a delivery's hash as the API shows it."""
     record = decode_delivery(fields["record"])
     return Delivery(
@@ -241,6 +255,7 @@ def read_delivery(delivery_id: str, fields: Fields) -> Delivery:
         executions=fields["executions"].decode().split(),
         rules=record.rules,
         replay_of=record.replay_of,
+        notifications=list(notifications),
     )
 
 

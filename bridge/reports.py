@@ -11,7 +11,7 @@ from bridge import metrics
 from bridge.clock import rfc3339
 from bridge.config import Config
 from bridge.contracts import Message
-from bridge.decision import derived_id
+from bridge.decision import SOURCE, derived_id
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.faults import point
 from bridge.model import Change
@@ -85,9 +85,10 @@ async def report(bridge: Bridge, notification_id: str) -> float | None:
 
 
 async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
-    notifier = bridge.config.notifiers.get(claim.notifier)
-    if notifier is None:
-        raise Permanent(f"the notifier {claim.notifier!r} is no longer configured")
+    config, name = bridge.config, claim.notifier
+    ours = config.sources.get(name.removeprefix(SOURCE)) if name.startswith(SOURCE) else config.notifiers.get(name)
+    if ours is None:
+        raise Permanent(f"the notifier {name!r} is no longer configured")
     message = Message(
         id=claim.id,
         body=claim.body,
@@ -95,7 +96,7 @@ async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
         attempt=claim.attempt,
         now=claim.clock.now_ms() / 1000,
     )
-    await notifier.send(bridge.outbound, message)
+    await ours.send(bridge.outbound, message)
 
 
 async def _attempt_failed(store: Store, claim: NotificationClaim, error: AttemptError) -> float | None:

@@ -13,7 +13,8 @@ from bridge.duration import Duration
 from bridge.errors import EvaluationError
 from bridge.expressions import Condition, ConditionResult, Text
 from bridge.functions import compile_pattern
-from bridge.model import Event
+from bridge.model import Command, Event
+from bridge.permission import ALLOW, Allow
 from bridge.usage import Usage, UsageError, UsageMismatch
 
 # The lookahead is for Python, whose `$` also matches before a final line end; JSON Schema's does not.
@@ -70,6 +71,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     variables: dict[str, Text] = {}
     notify: list[str] = []
     usage: Usage | None = None
+    allow: Allow | None = None
     description: str = ""
     on_unknown: Literal["hold", "retry"] = "hold"
 
@@ -117,7 +119,7 @@ class RuleSet:
 
     def candidates(self, event: Event) -> Sequence[Rule]:
         """Return the rules that take events of this name (or this name and action), in file order."""
-        names = {None, event.name, *_precise(event)}
+        names = {None, event.name, *_precise(event), *((event.command.name,) if event.command else ())}
         places = {place for name in names for place in self._places.get((event.source, name), ())}
         return [self.rules[place] for place in sorted(places)]
 
@@ -132,15 +134,11 @@ class RuleSet:
 
 def evaluate(rule: Rule, template: Template, event: Event) -> RuleResult:
     """Decide whether the rule runs for this event and with which variables; never raises, whatever the event."""
-    names = event.names()
-    if rule.usage is not None:
-        try:
-            names["args"] = rule.usage.parse(_command_text(event))
-        except UsageMismatch as error:
-            return _not_run(rule, "no_match", str(error), [])
-        except UsageError as error:
-            return _not_run(rule, "no_match", str(error), [], usage_error=str(error))
-    conditions = [condition.evaluate(names) for condition in rule.when]
+    names, conditions = event.names(), _permission(rule, event)
+    unusable = _read_command(rule, event, names, conditions)
+    if unusable is not None:
+        return unusable
+    conditions += [condition.evaluate(names) for condition in rule.when]
     for verdict, outcome in _DECIDING:
         for condition in conditions:
             if condition.verdict in verdict:
@@ -163,14 +161,47 @@ def explain(ruleset: RuleSet, event: Event) -> Explanation:
     return Explanation(source=event.source, event=event.name, facts=event.facts, rules=results)
 
 
-def help_text(ruleset: RuleSet, source: str, command: str) -> str:
-    """List what can be said to a command: one line per rule, its usage and description."""
-    lines = []
+def help_text(ruleset: RuleSet, source: str, command: Command) -> str:
+    """List what can be said to a command, or to what help is asked about: one line per rule, usage and description."""
+    lines: dict[str, Usage] = {}
     for rule in ruleset.of(source):
-        if rule.usage is not None and command in (rule.events or (command,)):
-            line = rule.usage.help_line(command)
-            lines.append(f"{line} - {rule.description}" if rule.description else line)
-    return "\n".join(lines) or f"No rule takes {command} yet."
+        if rule.usage is not None and command.name in (rule.events or (command.name,)):
+            line = rule.usage.help_line(command.word)
+            lines[f"{line} - {rule.description}" if rule.description else line] = rule.usage
+    about = command.help_about
+    named = [line for line, usage in lines.items() if about and usage.takes(about)]
+    return "\n".join(named or lines) or f"No rule takes {command.word} yet."
+
+
+def _read_command(
+    rule: Rule, event: Event, names: dict[str, Any], conditions: list[ConditionResult]
+) -> RuleResult | None:
+    """Add `args` to the names; return the result where the command decides that the rule does not run."""
+    if any(condition.verdict == "false" for condition in conditions):
+        return _not_run(rule, "no_match", _sentence(conditions[0]), conditions)
+    if rule.usage is not None:
+        try:
+            names["args"] = rule.usage.parse(event.command.text if event.command else "")
+        except UsageMismatch as error:
+            return _not_run(rule, "no_match", str(error), conditions)
+        except UsageError as error:
+            return _not_run(rule, "no_match", str(error), conditions, usage_error=str(error))
+    if conditions and event.incomplete is not None:
+        return _not_run(rule, "error", event.incomplete, conditions)
+    return None
+
+
+def permits(rule: Rule, event: Event) -> bool:
+    """Say whether the event is a command meant for this rule, by somebody who may give it."""
+    return event.command is not None and all(one.verdict == "true" for one in _permission(rule, event))
+
+
+def _permission(rule: Rule, event: Event) -> list[ConditionResult]:
+    """Return what `allow:` says, as the first condition; nothing where it has no say."""
+    command = event.command
+    if command is None or not command.guarded or command.name not in rule.events:
+        return []
+    return [(rule.allow or ALLOW).check(command)]
 
 
 _DECIDING: tuple[tuple[frozenset[str], Literal["no_match", "error"]], ...] = (
@@ -225,18 +256,14 @@ def _matches(pattern: str, value: str) -> bool:
         return False  # half a surrogate pair is no text, so it matches nothing
 
 
-def _command_text(event: Event) -> str:
-    text = event.body.get("text") if isinstance(event.body, Mapping) else None
-    return text if isinstance(text, str) else ""
-
-
 def _precise(event: Event) -> tuple[str, ...]:
     return () if event.action is None else (f"{event.name}.{event.action}",)
 
 
 def _other_event(rule: Rule, event: Event) -> str:
     wanted = " or ".join(repr(name) for name in rule.events)
-    return f"event is {(*_precise(event), event.name)[0]!r}, the rule wants {wanted}"
+    typed = f" with the command {event.command.name!r}" if event.command and event.command.name != event.name else ""
+    return f"event is {(*_precise(event), event.name)[0]!r}{typed}, the rule wants {wanted}"
 
 
 def _short(value: str) -> str:

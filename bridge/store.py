@@ -36,8 +36,8 @@ from bridge.records import (
     Claims,
     DeliveryRecord,
     Fields,
+    NewNotification,
     NotificationClaim,
-    NotificationRecord,
     Record,
     Step,
     Stored,
@@ -51,6 +51,7 @@ from bridge.records import (
     read_stored,
     unpack_body,
     unreadable,
+    written,
 )
 from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
@@ -120,9 +121,17 @@ class Store:
             return await examine(self.redis, self.durability)
 
     async def accept(
-        self, delivery_id: str, delivery: DeliveryRecord, outcome: str, body: bytes, executions: dict[str, Record]
+        self,
+        delivery_id: str,
+        delivery: DeliveryRecord,
+        outcome: str,
+        body: bytes,
+        executions: dict[str, Record],
+        told: NewNotification | None = None,
     ) -> Stored:
         """Store a delivery and everything it causes, or say what it is a duplicate of; raises StoreUnavailable.
+
+        `told` is what whoever gave a command hears of it.
 
         Repeated after a lost connection: the attempt's id makes its own earlier call recognisable.
         """
@@ -134,10 +143,11 @@ class Store:
             pack_body(body),
             self.record_seconds,
             self._body_seconds,
+            *(("", "", "") if told is None else written(told)),
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
-        answer = await self._scripts.insist("accept", ["gb:due", "gb:bell"], arguments)
+        answer = await self._scripts.insist("accept", ["gb:due", "gb:bell", "gb:outbox"], arguments)
         return read_stored(answer)
 
     async def claim(self, limit: int) -> Claims:
@@ -172,14 +182,7 @@ class Store:
         for name, value in fields.items():
             arguments += [name, value]
         for new in step.notifications:
-            record = NotificationRecord(
-                execution=claim.execution.id,
-                notifier=new.notifier,
-                status=new.status,
-                address=new.address,
-                in_order=new.in_order,
-            )
-            arguments += [new.id, msgspec.json.encode(record), new.body]
+            arguments += written(new, claim.execution.id)
         return bool(await self._scripts.run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
 
     async def bury(self, execution_id: str, reason: str) -> None:
@@ -250,8 +253,12 @@ class Store:
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return one delivery as the API shows it; raises Unreadable and StoreUnavailable."""
         fields = await self._hash(f"gb:d:{delivery_id}")
+        if not fields:
+            return None
+        told = fields.get("notification", b"").decode(errors="replace")
+        note = await self._notification(told, Status.QUEUED) if told else None
         with _readable(f"delivery {delivery_id!r}"):
-            return read_delivery(delivery_id, fields) if fields else None
+            return read_delivery(delivery_id, fields, [] if note is None else [note])
 
     async def body(self, delivery_id: str) -> bytes | None:
         """Return a delivery's body while it is kept; raises StoreUnavailable."""

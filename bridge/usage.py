@@ -1,34 +1,34 @@
 """Slack usage lines (`e2e <url> [branch=main]`): what a command takes, read from what people really type. Pure.
 
-A line is literal words, then `<required>`, `[name]`, `[name=default]`, `[name=a|b]` (the first is the default),
-`[--flag]` and, as the last, `<rest...>`. Arguments are given in this order or as `name=value` in any; beside a
-`<rest...>` the optional ones only by name, in front of it, for everything from its first word on is its text.
+A line is literal words, then `<required>`, `<name=a|b>`, `[name]`, `[name=default]`, `[name=a|b]` (the first is the
+default), `[--flag]` and, as the last, `<rest...>` or `[rest...]`. Arguments are given in this order or as `name=value`
+in any; beside a rest the optional ones only by name, in front of it, for everything from its first word on is its text.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
-from typing import Any, Literal, NamedTuple, Self
+from itertools import islice
+from typing import Any, Literal, Self
 
 from msgspec import Struct
 
 from bridge.errors import BridgeError
-from bridge.mrkdwn import plain, unescape
+from bridge.typed import Word, free_text, words
 
-_HOW = "write literal words, then <required>, [name], [name=default], [name=a|b], [--flag] and, as the last, <rest...>"
+_HOW = (
+    "write literal words, then <required>, <name=a|b>, [name], [name=default], [name=a|b], [--flag] and, as the last, "
+    "<rest...> or [rest...]"
+)
 _PIECE = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|\S+")
 _WORD = re.compile(r"\w[\w.-]*")
-_REQUIRED = re.compile(r"<([A-Za-z]\w*)(\.\.\.)?>", re.ASCII)
+_REST = re.compile(r"[<\[]([A-Za-z]\w*)\.\.\.[>\]]", re.ASCII)
+_REQUIRED = re.compile(r"<([A-Za-z]\w*)(?:=([^<>]*))?>", re.ASCII)
 _OPTIONAL = re.compile(r"\[([A-Za-z]\w*)(?:=([^\[\]]*))?\]", re.ASCII)
 _FLAG = re.compile(r"\[--([A-Za-z][\w-]*)\]", re.ASCII)
-
-# Slack's own brackets: <@U1|name>, <#C1|name>, <!here>, <https://x|label>. People's are escaped.
-_REFERENCE = re.compile(r"<([@#!][^<>|\s]*|[a-z][a-z0-9+.-]*:[^<>|\s]*)(?:\|[^<>]*)?>")
-_RUN = re.compile(rf"(?:{_REFERENCE.pattern}|\S)*")
-_NAMED = re.compile(r"([A-Za-z]\w*)=", re.ASCII)
 # macOS and phones turn the two hyphens of `--flag` into one dash.
-_GIVEN_FLAG = re.compile("(?:--|[\u2013\u2014])([A-Za-z][A-Za-z0-9_-]*)(=.*)?", re.DOTALL)
-_QUOTES = (re.compile('["\u201c\u201d\u201e\u201f]'), re.compile("['\u2018\u2019\u201a\u201b]"))
+_GIVEN_FLAG = re.compile("(?:--|[\u2013\u2014])([A-Za-z][A-Za-z0-9_-]*)")
+_ON, _OFF = frozenset("true yes on 1".split()), frozenset("false no off 0".split())
 _LONGEST_SHOWN = 60
 
 
@@ -50,22 +50,6 @@ class Argument(Struct, frozen=True, kw_only=True):
     """As it stands in the line."""
     default: str | None = None
     choices: tuple[str, ...] = ()
-
-
-class _Token(NamedTuple):
-    """One word of what a person typed."""
-
-    text: str
-    name: str | None = None
-    """What stands before the `=` of `name=value`."""
-    value: str = ""
-    quoted: bool = False
-    """Whether it, or its value, is in quotes."""
-
-    @property
-    def literal(self) -> bool:
-        """Whether quotes around the whole word say that it is no `name=value` and no flag."""
-        return self.quoted and self.name is None
 
 
 class Usage:
@@ -106,23 +90,23 @@ class Usage:
         A flag is True or False; an optional argument without a default is absent unless it is given. Raises
         UsageMismatch when the text begins with other words than this line, UsageError when it is wrong after them.
         """
-        tokens, closed = _tokenize(text)
-        begin = len(self.words)
-        if [token.text.casefold() for token in tokens[:begin]] != [word.casefold() for word in self.words]:
+        if not self.takes(text):
             raise UsageMismatch(f"the text does not begin with: {' '.join(self.words)}")
-        if not closed:
-            raise self._error("a quote is opened but not closed")
-        given = self._given(tokens[begin:])
+        given = self._given(text, islice(words(text), len(self.words), None))
         for argument in self.arguments:
             if argument.name in given:
                 continue
-            if argument.kind in ("required", "rest"):
+            if argument.written.startswith("<"):
                 raise self._error(f"{argument.written} is missing")
             if argument.kind == "flag":
                 given[argument.name] = False
             elif argument.default is not None:
                 given[argument.name] = argument.default
         return given
+
+    def takes(self, text: str) -> bool:
+        """Say whether a command's raw text is meant for this line, that is begins with its words."""
+        return [word.casefold() for word in self.words] == _begin(text, len(self.words))
 
     def help_line(self, command: str) -> str:
         """Return the line as a person types it: `/genesis e2e <url> [branch=main]`."""
@@ -132,53 +116,57 @@ class Usage:
         """Show the source."""
         return f"Usage({self.source!r})"
 
-    def _given(self, tokens: list[_Token]) -> dict[str, str | bool]:
+    def _given(self, text: str, typed: Iterator[Word]) -> dict[str, str | bool]:
         given: dict[str, str | bool] = {}
         bare: list[str] = []
-        for at, token in enumerate(tokens):
-            flag, argument = self._flag(token), self._argument(token)
-            if flag is not None:
-                self._put(given, flag, value=True)
-            elif argument is not None:
-                self._put(given, argument, value=self._value(token))
-            elif self._rest is not None and len(bare) >= len(self._free(given)):
-                given[self._rest.name] = " ".join(one.text for one in tokens[at:])
+        for word in typed:
+            option = self._option(word)
+            if option is None and self._rest is not None and len(bare) >= len(self._free(given)):
+                given[self._rest.name] = free_text(text[word.start :])
                 break
+            if not word.closed:
+                raise self._error("a quote is opened but not closed")
+            if option is not None:
+                self._put(given, option[0], value=option[1])
+            elif word.text.startswith("=") and not word.quoted:
+                raise self._error("there are spaces around a `=`; write name=value")
             else:
-                bare.append(token.text)
+                bare.append(word.text)
         # Only now is it known which arguments were named, and so which ones the bare words stand for.
         free = self._free(given)
         if len(bare) > len(free):
-            raise self._error(f"{_shown(bare[len(free)])} is one too many")
-        for argument, text in zip(free, bare, strict=False):
-            self._put(given, argument, value=text)
+            raise self._error(f"{_shown(bare[len(free)])} is one too many; a value of several words goes into quotes")
+        for argument, value in zip(free, bare, strict=False):
+            self._put(given, argument, value=value)
         return given
 
     def _free(self, given: dict[str, str | bool]) -> list[Argument]:
         return [argument for argument in self._positional if argument.name not in given]
 
-    def _flag(self, token: _Token) -> Argument | None:
-        found = None if token.literal else _GIVEN_FLAG.fullmatch(token.text)
-        if found is None:
+    def _option(self, word: Word) -> tuple[Argument, str | bool] | None:
+        """Return the argument that a word names, and the value it gives it; None for a bare word."""
+        if word.name is not None:
+            name = word.name.casefold()
+            if name in self._named:
+                return self._named[name], self._value(word)
+            if name in self._flags:
+                return self._flags[name], self._switch(word)
+            self._refuse_unknown(word.name, [*self._named, *self._flags])
             return None
-        name = found[1].casefold().replace("-", "_")
+        found = None if word.quoted else _GIVEN_FLAG.fullmatch(word.text)
+        return None if found is None else self._flag(found[1])
+
+    def _flag(self, given: str) -> tuple[Argument, bool] | None:
+        name = given.casefold().replace("-", "_")
+        if name in self._flags:
+            return self._flags[name], True
+        if name.startswith("no_") and name[3:] in self._flags:
+            return self._flags[name[3:]], False
         if name in self._named:
             known = self._named[name].name
-            raise self._error(f"there is no --{known}; write {known}=value")
-        if name not in self._flags:
-            self._refuse_unknown(f"--{found[1]}", [f"--{flag}" for flag in self._flags])
-            return None
-        if found[2] is not None:
-            raise self._error(f"--{found[1]} takes no value")
-        return self._flags[name]
-
-    def _argument(self, token: _Token) -> Argument | None:
-        if token.name is None:
-            return None
-        argument = self._named.get(token.name.casefold())
-        if argument is None:
-            self._refuse_unknown(token.name, self._named)
-        return argument
+            raise self._error(f"--{known} has no value; write {known}=value")
+        self._refuse_unknown(f"--{given}", [f"--{flag}" for flag in self._flags])
+        return None
 
     def _refuse_unknown(self, name: str, known: Iterable[str]) -> None:
         """Refuse a name that this line does not have, unless it may be text of the rest."""
@@ -186,40 +174,60 @@ class Usage:
         if suggestion or self._rest is None:
             raise self._error(f"there is no {_shown(name)} here{suggestion}")
 
-    def _value(self, token: _Token) -> str:
-        if not token.value and not token.quoted:
-            raise self._error(f"{token.name}= has no value")
-        return token.value
+    def _value(self, word: Word) -> str:
+        if not word.value and not word.quoted:
+            raise self._error(f"{word.name}= has no value")
+        return word.value
+
+    def _switch(self, word: Word) -> bool:
+        said = word.value.casefold()
+        if said not in _ON | _OFF:
+            raise self._error(f"{word.name} is true or false, not {_shown(word.value)}")
+        return said in _ON
 
     def _put(self, given: dict[str, str | bool], argument: Argument, *, value: str | bool) -> None:
         if argument.name in given:
             raise self._error(f"{argument.name} is given twice")
-        if argument.choices and value not in argument.choices:
-            suggestion = _suggestion(str(value), argument.choices)
-            raise self._error(
-                f"{argument.name} is {' or '.join(argument.choices)}, not {_shown(str(value))}{suggestion}"
-            )
-        given[argument.name] = value
+        given[argument.name] = self._chosen(argument, value) if argument.choices and isinstance(value, str) else value
+
+    def _chosen(self, argument: Argument, value: str) -> str:
+        """Return one of the choices as the line writes it: a phone's capital does not count."""
+        known = {choice.casefold(): choice for choice in argument.choices} | {
+            choice: choice for choice in argument.choices
+        }
+        found = known.get(value) or known.get(value.casefold())
+        if found is None:
+            suggestion = _suggestion(value, argument.choices)
+            raise self._error(f"{argument.name} is {' or '.join(argument.choices)}, not {_shown(value)}{suggestion}")
+        return found
 
     def _error(self, what: str) -> UsageError:
-        return UsageError(f"{what}. Expected: {self.source or 'nothing after the command'}")
+        return UsageError(f"{sentence(what)} Expected: {self.source or 'nothing after the command'}")
 
 
 def _argument(piece: str) -> Argument:
-    if found := _REQUIRED.fullmatch(piece):
-        return Argument(name=found[1], kind="rest" if found[2] else "required", written=piece)
+    if found := _REST.fullmatch(piece):
+        return Argument(name=found[1], kind="rest", written=piece)
     if found := _FLAG.fullmatch(piece):
         return Argument(name=found[1].replace("-", "_"), kind="flag", written=piece)
-    found = _OPTIONAL.fullmatch(piece)
+    required = _REQUIRED.fullmatch(piece)
+    found = required or _OPTIONAL.fullmatch(piece)
     if found is None:
         raise ValueError(f"{piece!r} is not an argument, and words come first: {_HOW}")
+    kind: Literal["required", "optional"] = "required" if required else "optional"
     if found[2] is None:
-        return Argument(name=found[1], kind="optional", written=piece)
+        return Argument(name=found[1], kind=kind, written=piece)
     choices = tuple(found[2].split("|"))
     if "" in choices or len(set(choices)) < len(choices):
         raise ValueError(f"{piece!r} has an empty value or the same one twice; without a default write [{found[1]}]")
+    if required and len(choices) == 1:
+        raise ValueError(f"{piece!r} has a default, so it is not required: write [{found[1]}={found[2]}]")
     return Argument(
-        name=found[1], kind="optional", written=piece, default=choices[0], choices=choices if len(choices) > 1 else ()
+        name=found[1],
+        kind=kind,
+        written=piece,
+        default=None if required else choices[0],
+        choices=choices if len(choices) > 1 else (),
     )
 
 
@@ -232,52 +240,27 @@ def _check(arguments: tuple[Argument, ...]) -> None:
         seen.add(argument.name.casefold())
     kinds = [argument.kind for argument in arguments if argument.kind != "flag"]
     if "rest" in [argument.kind for argument in arguments[:-1]]:
-        raise ValueError("<...> takes all the text there is, so it must be the last argument")
+        raise ValueError("a rest takes all the text there is, so it must be the last argument")
     if "rest" not in kinds and kinds != sorted(kinds, key="required optional".split().index):
         raise ValueError("<required> arguments come before [optional] ones, or nobody could leave those out")
 
 
-def _tokenize(text: str) -> tuple[list[_Token], bool]:
-    """Split into words at spaces outside quotes; False: the last quote is never closed.
-
-    A quote only opens at the beginning of a word or of a value: the one in `don't` is an apostrophe.
-    """
-    tokens: list[_Token] = []
-    at, closed = _skip_spaces(text, 0), True
-    while at < len(text):
-        named = _NAMED.match(text, at)
-        name = named[1] if named else None
-        begin = named.end() if named else at
-        quote = next((quote for quote in _QUOTES if quote.match(text, begin)), None)
-        value, at = "", begin
-        if quote is not None:
-            end = quote.search(text, begin + 1)
-            closed = end is not None
-            value, at = (text[begin + 1 : end.start()], end.end()) if end else (text[begin + 1 :], len(text))
-        end_of_run = _RUN.match(text, at).end()  # type: ignore[union-attr]  # it matches the empty text, too
-        value = _meant(value + text[at:end_of_run])
-        tokens.append(_Token(f"{name}={value}" if name else value, name, value, quote is not None))
-        at = _skip_spaces(text, end_of_run)
-    return tokens, closed
+def sentence(words: str) -> str:
+    """End what is no question with a full stop."""
+    return words if words.endswith("?") else f"{words}."
 
 
-def _skip_spaces(text: str, at: int) -> int:
-    while at < len(text) and text[at].isspace():
-        at += 1
-    return at
+def other_words(lines: Iterable[Usage], text: str) -> str:
+    """Say what a command may begin with, when what was typed is meant for none of the lines."""
+    known = sorted({" ".join(line.words) for line in lines})
+    typed = {count: " ".join(_begin(text, count)) for count in {len(words.split()) for words in known}}
+    near = (_suggestion(typed[len(words.split())], [words]) for words in known)
+    found = next((suggestion for suggestion in near if suggestion), f"; there is: {', '.join(known)}")
+    return f"there is no {_shown(' '.join(_begin(text, 1)))} here{found}"
 
 
-def _meant(typed: str) -> str:
-    """Return what was typed before Slack turned people, channels and addresses into references and escaped the rest."""
-    return plain(unescape(_REFERENCE.sub(lambda found: _referred(found[1]), typed)))
-
-
-def _referred(reference: str) -> str:
-    if reference[0] in "@#":
-        return reference[1:]
-    if reference[0] == "!":  # <!here>, <!subteam^S1|@qa>
-        return reference[1:].rpartition("^")[2]
-    return reference.removeprefix("mailto:").removeprefix("tel:")
+def _begin(text: str, count: int) -> list[str]:
+    return [word.text.casefold() for word in islice(words(text), count)]
 
 
 def _suggestion(given: str, known: Iterable[str]) -> str:

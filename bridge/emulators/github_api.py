@@ -1,4 +1,4 @@
-"""GitHub's REST API of a webhook's deliveries: list them page by page, ask for one to be sent again.
+"""GitHub's REST API: a webhook's deliveries, listed page by page and sent again, and what is in repositories.
 
 https://docs.github.com/en/rest/repos/webhooks
 """
@@ -12,6 +12,9 @@ import msgspec
 
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, Script, json_answer
+from bridge.emulators.github_repository import API_VERSION, Repository, not_found
+
+Kind = Literal["list", "attempt", "repository", "other"]
 
 
 class HookDelivery(msgspec.Struct, kw_only=True):
@@ -30,44 +33,63 @@ class HookDelivery(msgspec.Struct, kw_only=True):
 class Record(msgspec.Struct, kw_only=True):
     """One request in the journal."""
 
-    kind: Literal["list", "attempt", "other"]
+    kind: Kind
     at: float
     path: str
     status: int
+    method: str = ""
+    body: str = ""
     delivery_id: int | None = None
 
 
 class GitHubApi(Emulator[Record]):
     """The deliveries of one hook, `hook` being its path such as `repos/o/r/hooks/1`; newest first, as GitHub has them.
 
-    `token` is the one accepted. `redeliver` sends an event again and gives the status it was answered with;
-    `answers` are given instead of the normal ones, by kind of request.
+    `repositories` are those the token may see and change, `token` being the one accepted. `redeliver` sends an event
+    again and gives the status it was answered with; `answers` are given instead of the normal ones, by kind of request.
     """
 
     def __init__(
-        self, hook: str, *, token: str, redeliver: Callable[[HookDelivery], Awaitable[int]] | None = None
+        self, hook: str = "", *, token: str, redeliver: Callable[[HookDelivery], Awaitable[int]] | None = None
     ) -> None:
         super().__init__()
         self.hook = hook
         self.token = token
         self.redeliver = redeliver
         self.deliveries: list[HookDelivery] = []
+        self.repositories: list[Repository] = []
         self.answers = Script()
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Route, note and answer one request."""
         kind, delivery_id = self._kind(exchange)
+        body = await exchange.body()
         scripted = self.answers.take(kind)
         if scripted is not None:
             answer = scripted.answer
         elif exchange.headers.get("authorization") != f"Bearer {self.token}":
             answer = json_answer({"message": "Bad credentials"}, 401)
+        elif exchange.headers.get("x-github-api-version", API_VERSION) != API_VERSION:
+            answer = json_answer({"message": "The X-GitHub-Api-Version is not supported"}, 400)
+        elif exchange.path == "/rate_limit":
+            answer = json_answer({"resources": {}})
         elif kind == "list":
             answer = self._page(exchange)
+        elif kind == "repository":
+            found = [one for one in self.repositories if one.name == "/".join(exchange.segments[1:3])]
+            answer = found[0].answer(exchange.method, exchange.segments[3:], body) if found else not_found()
         else:
             answer = await self._attempt(delivery_id)
         self.journal.append(
-            Record(kind=kind, at=time.time(), path=exchange.path, status=answer.status, delivery_id=delivery_id)
+            Record(
+                kind=kind,
+                at=time.time(),
+                path=exchange.path,
+                status=answer.status,
+                delivery_id=delivery_id,
+                method=exchange.method,
+                body=body.decode(errors="replace"),
+            )
         )
         return answer
 
@@ -75,14 +97,14 @@ class GitHubApi(Emulator[Record]):
         """Obey nothing: a test steers it in Python."""
         return None
 
-    def _kind(self, exchange: Exchange) -> tuple[Literal["list", "attempt", "other"], int | None]:
+    def _kind(self, exchange: Exchange) -> tuple[Kind, int | None]:
         path, rest = "/".join(exchange.segments), f"{self.hook}/deliveries"
         if exchange.method == "GET" and path == rest:
             return "list", None
         wanted = path.removeprefix(f"{rest}/").removesuffix("/attempts")
         if exchange.method == "POST" and path == f"{rest}/{wanted}/attempts" and wanted.isdecimal():
             return "attempt", int(wanted)
-        return "other", None
+        return ("repository" if path.startswith("repos/") and "/hooks/" not in path else "other"), None
 
     def _page(self, exchange: Exchange) -> Answer:
         query = parse_qs(exchange.query)

@@ -1,7 +1,8 @@
 -- Store one delivery with every execution it causes: all of it or nothing, in one round trip.
--- KEYS  due, bell
+-- KEYS  due, bell, outbox
 -- ARGV  delivery id, attempt (repeats of one call carry the same), record (JSON), outcome, body,
 --       seconds to keep the record, seconds to keep the body,
+--       a notification of the delivery itself: id ('': none), record (JSON), body,
 --       then per execution: id, record (JSON), milliseconds it may wait to be sent
 -- Answer {"stored"} or {"duplicate", outcome, then per execution of the first delivery: id, record, status}
 local time = redis.call('TIME')
@@ -38,7 +39,7 @@ end
 -- A full Redis refuses a script at its first write only, and only if that write takes memory: so this one, no DEL.
 redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
 local ids = {}
-for i = 8, #ARGV, 3 do
+for i = 11, #ARGV, 3 do
   local id = ARGV[i]
   local key = 'gb:x:' .. id
   ids[#ids + 1] = id
@@ -52,6 +53,15 @@ redis.call('DEL', delivery)
 redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
   'executions', table.concat(ids, ' '))
 redis.call('EXPIRE', delivery, ARGV[6])
+if ARGV[8] ~= '' then
+  local note = 'gb:n:' .. ARGV[8]
+  redis.call('HSET', delivery, 'notification', ARGV[8])
+  if redis.call('EXISTS', note) == 0 then
+    redis.call('HSET', note, 'record', ARGV[9], 'body', ARGV[10], 'state', 'due', 'attempts', 0, 'next', now)
+    redis.call('EXPIRE', note, ARGV[6])
+    redis.call('ZADD', KEYS[3], now, ARGV[8]) -- the next sweep rings for it
+  end
+end
 -- What is newest, for lists: bounded, so that it costs the same however much comes.
 local index = {['gb:deliveries'] = {ARGV[1]}, ['gb:executions'] = ids}
 for key, members in pairs(index) do

@@ -4,7 +4,7 @@ https://docs.slack.dev/interactivity/implementing-slash-commands
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlencode
 
 import msgspec
@@ -12,22 +12,36 @@ import msgspec
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
 from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
-from bridge.model import Event
+from bridge.model import Command, Event
 from bridge.mrkdwn import escape, plain, unescape
+from bridge.paths import at
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
 
 _FACTS = {
-    "command": ("command", "the slash command, such as /genesis"),
-    "text": ("text", "what was typed after it, with plain quotes and spaces and Slack's escapes undone"),
-    "user": ("user_id", "id of who typed it"),
-    "user_name": ("user_name", "name of who typed it"),
-    "channel": ("channel_id", "id of the channel it was typed in"),
-    "channel_name": ("channel_name", "name of that channel"),
-    "team": ("team_id", "id of the workspace"),
-    "response_url": ("response_url", "where answers may go for 30 minutes; whoever knows it can answer, so keep it"),
-    "thread_ts": ("thread_ts", "the thread it was typed in, where Slack says so"),
+    "command": ("the slash command, such as /genesis", {"commands": "command"}),
+    "text": (
+        "what was typed, with plain quotes and spaces and Slack's escapes undone; of a command what follows it",
+        {"commands": "text", "events": "event.text"},
+    ),
+    "user": ("id of who did it", {"commands": "user_id", "events": "event.user", "interactions": "user.id"}),
+    "user_name": ("name of who did it", {"commands": "user_name", "interactions": "user.username"}),
+    "channel": (
+        "id of the channel it was done in",
+        {"commands": "channel_id", "events": "event.channel", "interactions": "channel.id"},
+    ),
+    "channel_name": ("name of that channel", {"commands": "channel_name", "interactions": "channel.name"}),
+    "team": ("id of the workspace", {"commands": "team_id", "events": "team_id", "interactions": "team.id"}),
+    "response_url": (
+        "where answers may go for 30 minutes; whoever knows it can answer, so keep it",
+        {"commands": "response_url", "interactions": "response_url"},
+    ),
+    "thread_ts": (
+        "the thread it was done in, where Slack says so",
+        {"commands": "thread_ts", "events": "event.thread_ts", "interactions": "message.thread_ts"},
+    ),
 }
-"""Fact -> form field and documentation."""
+"""Fact -> documentation, and where each kind of request has it."""
+_Kind = Literal["commands", "events", "interactions"]
 _CREDENTIALS = frozenset({"response_url", "response_urls", "token", "trigger_id", "bot_access_token"})
 _LONGEST_ANSWER = 3000
 _MOST_SKIPPED = 5
@@ -39,7 +53,10 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
     secrets: Secrets
 
-    facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (_, document) in _FACTS.items()}
+    facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (document, _) in _FACTS.items()}
+    origins: ClassVar[Mapping[str, str]] = {
+        fact: "; ".join(f"{kind}: `{path}`" for kind, path in places.items()) for fact, (_, places) in _FACTS.items()
+    }
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
 
@@ -109,18 +126,22 @@ def _handshake(body: dict[str, Any]) -> Reply:
 
 
 def _command(form: dict[str, str], request: Request) -> Event:
-    facts = {fact: form[field] for fact, (field, _) in _FACTS.items() if field in form}
-    if "text" in facts:
-        facts["text"] = plain(unescape(facts["text"]))
     return Event(
         name=form["command"],
         key=form.get("trigger_id") or None,
         body=form,
         headers=without_credentials(request.headers),
         query=dict(request.query),
-        facts=facts,
+        facts=_facts("commands", form),
+        command=Command(name=form["command"], word=form["command"], text=form.get("text", "")),
         keep=urlencode(_without_credentials(form)).encode(),
     )
+
+
+def _facts(kind: _Kind, body: Mapping[str, Any]) -> dict[str, str]:
+    found = {fact: at(body, places[kind]) for fact, (_, places) in _FACTS.items() if kind in places}
+    facts = {fact: value for fact, value in found.items() if isinstance(value, str)}
+    return facts | ({"text": plain(unescape(facts["text"]))} if "text" in facts else {})
 
 
 def _other(body: dict[str, Any], request: Request, *, form: bool = False) -> Event:
@@ -135,6 +156,7 @@ def _other(body: dict[str, Any], request: Request, *, form: bool = False) -> Eve
         body=body,
         headers=without_credentials(request.headers),
         query=dict(request.query),
+        facts=_facts("interactions" if form else "events", body),
         keep=urlencode({"payload": keep}).encode() if form else keep,
         ignored=f"only slash commands start something; this is Slack's {name}",
     )
@@ -161,6 +183,8 @@ def _accepted(acceptance: Acceptance) -> str:
 
 
 def _no_match(acceptance: Acceptance) -> str:
+    if acceptance.reason:
+        return f"{_NOTHING}: {acceptance.reason}."
     return "\n".join([f"{_NOTHING}: no rule is meant for this command.", *_skipped(acceptance.skipped)])
 
 

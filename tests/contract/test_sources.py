@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from bridge.contracts import Acceptance, Reply, Request
 from bridge.emulators.signing import github_signature, slack_signature, webhook_signature
 from bridge.errors import BadSignature, BodyTimeout, Malformed, Refusal, TooLarge, UnsupportedMedia
-from bridge.model import Event
+from bridge.model import Command, Event
+from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.sources import AnySource
 from bridge.sources.generic import Generic
@@ -313,3 +314,14 @@ def test_a_forged_request_and_a_flood_keep_their_status(name, sender):
 def test_no_source_shows_its_secrets():
     """Neither a source nor its settings in a log give a secret away."""
     assert not [source for source in SOURCES.values() if KEY in repr(source)]
+
+
+@every_source
+async def test_without_a_token_a_source_asks_and_tells_nothing(name, sender):
+    """What needs credentials of its own is left out: an event stays as it is, and nobody is answered."""
+    source, command = SOURCES[name], Command(name="comment:/run", word="/run", text="", guarded=True)
+    event = Event(name="issue_comment", body={"issue": {"pull_request": {}}}, command=command)
+    async with Outbound() as outbound:
+        assert await source.complete(outbound, event) == event
+    assert source.acknowledge(event, "runs", None) is None
+    assert not source.asks

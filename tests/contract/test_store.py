@@ -501,8 +501,8 @@ async def test_an_accept_survives_a_connection_that_was_closed_meanwhile(store: 
 
 async def test_an_accept_repeated_after_a_lost_answer_is_no_duplicate(store: Store) -> None:
     """The attempt's id tells our own earlier call from another sender's."""
-    record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60]
-    keys = ["gb:due", "gb:bell"]
+    record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60, "", "", ""]
+    keys = ["gb:due", "gb:bell", "gb:outbox"]
     answers = [await store.run("accept", keys, ["d_1", "attempt", *record]) for _ in range(2)]
     assert answers == [[b"stored"], [b"stored"]]
 

@@ -14,6 +14,7 @@ from bridge.config import load
 from bridge.contracts import Engine
 from bridge.doctor import diagnose
 from bridge.emulators.genesis import Genesis
+from bridge.emulators.github_api import GitHubApi
 from bridge.emulators.receiver import Receiver
 from bridge.emulators.serving import Server
 from bridge.emulators.slack import Slack
@@ -78,6 +79,25 @@ async def test_where_all_is_well_every_line_is_ok(tmp_path: Path, redis_url: str
         "ok: notifier qa",
         "ok: notifier reply",
     ]
+
+
+async def test_a_sources_token_is_looked_at(tmp_path: Path) -> None:
+    """That of a github source, with which it answers comments; other sources have nothing to ask."""
+    api = GitHubApi(token="t0ken-of-github")
+    async with Server(api):
+        path = config(tmp_path)
+        path.write_text(
+            path.read_text().replace(
+                "{type: github, ", f'{{type: github, token: {{env: GITHUB_TOKEN}}, api_url: "{api.url}", '
+            )
+        )
+        for token, line in (
+            ("t0ken-of-github", "ok: source github"),
+            ("another-token", "refused: source github: GitHub: HTTP 401: Bad credentials - check the token"),
+        ):
+            loaded = load(path, SECRETS | {"GITHUB_TOKEN": token})
+            lines = [str(found) for found in await diagnose(Settings(redis_url=None), loaded)]
+            assert [found for found in lines if "source" in found] == [line]
 
 
 class Mute(Engine, frozen=True, kw_only=True, tag="mute"):

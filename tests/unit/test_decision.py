@@ -1,15 +1,23 @@
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 
+from bridge.commands import taken
 from bridge.config import Config, load
-from bridge.decision import decide, derived_id
-from bridge.model import Event
+from bridge.decision import acknowledgement, decide, derived_id
+from bridge.expressions import Text
+from bridge.model import Command, Event
+from bridge.rules import Rule, RuleSet
+from bridge.sources.github import GitHub
+from bridge.usage import Usage
 
 CONFIG = """
 version: 1
 sources:
-  github: {type: github, secrets: [{env: A}]}
+  github: {type: github, secrets: [{env: A}], token: {env: A}}
   slack: {type: slack, secrets: [{env: A}]}
   relay: {type: generic, auth: {type: bearer, secrets: [{env: A}]}}
 engines:
@@ -23,6 +31,13 @@ rules:
   - {name: two, source: relay, event: run, template: e2e, variables: {url: constant}, on_unknown: retry}
   - {name: alone, source: relay, event: alone, template: e2e, variables: {url: "${{ body.url }}"}, notify: [asker]}
   - {name: pushed, source: github, event: push, when: [branch == 'main'], template: e2e, variables: {url: "${{ url }}"}}
+  - {name: one-branch, source: github, event: "comment:/one", when: [number == 1], template: e2e, variables: {url: x}}
+  - name: run
+    source: github
+    event: comment:/run
+    usage: e2e <url>
+    template: e2e
+    variables: {url: "${{ args.url }}"}
   - name: said
     source: slack
     event: /genesis
@@ -46,8 +61,7 @@ def relayed(name: str, **body: str) -> Event:
 
 
 def typed(text: str) -> Event:
-    facts = {"command": "/genesis", **({"text": text} if text else {})}
-    return Event(name="/genesis", source="slack", body={"text": text}, facts=facts)
+    return Event(name="/genesis", source="slack", command=Command(name="/genesis", word="/genesis", text=text))
 
 
 def test_every_match_is_an_execution_of_its_own(config: Config) -> None:
@@ -112,8 +126,29 @@ def test_a_wrong_use_is_told(config: Config) -> None:
 
 
 def test_words_no_rule_knows_are_no_match(config: Config) -> None:
-    """There is nothing to correct."""
-    assert decide(config, typed("deploy"), "d_1").outcome == "no_match"
+    """Nothing runs, and whoever typed it hears what there is."""
+    decision = decide(config, typed("deploy"), "d_1")
+    words = "there is no 'deploy' here; there is: e2e. Write /genesis help to see how each is used"
+    assert (decision.outcome, decision.reason) == ("no_match", words)
+    assert decide(config, typed("e3e x"), "d_1").reason == words.replace(
+        "'deploy' here; there is: e2e.", "'e3e' here; did you mean e2e?"
+    )
+
+
+def test_nothing_is_suggested_where_a_rule_takes_any_words(config: Config) -> None:
+    """A command whose rules have no usage lines, or of which one was meant, has no words to mistype."""
+    for event in (
+        commented("x", word="/one"),
+        structs.replace(typed("x"), name="/else", command=Command(name="/else", word="/else", text="x")),
+    ):
+        assert (decide(config, event, "d_1").outcome, decide(config, event, "d_1").reason) == ("no_match", None)
+
+
+@pytest.mark.parametrize("text", ["--help", "?", "\u2014help", "HELP", "help e2e", "help e3e"])
+def test_help_may_be_asked_for_in_many_ways(config: Config, text: str) -> None:
+    """As on a command line, and about one of the words."""
+    decision = decide(config, typed(text), "d_1")
+    assert (decision.outcome, decision.reason) == ("ignored", "/genesis e2e <url> - Run it")
 
 
 def test_ids_are_derived() -> None:
@@ -121,3 +156,131 @@ def test_ids_are_derived() -> None:
     assert derived_id("x", "d_1", "rule") == derived_id("x", "d_1", "rule")
     assert derived_id("x", "d_1", "rule") != derived_id("x", "d_1r", "ule")
     assert derived_id("x", "\ud800").replace("_", "").isalnum()
+
+
+def commented(text: str = "e2e x", word: str = "/run", association: str = "MEMBER", **more: Any) -> Event:
+    command = Command(
+        name=f"comment:{word}", word=word, text=text, guarded=True, by="ann", association=association, **more
+    )
+    body = {"comment": {"id": 5}}
+    facts = {"repo": "o/r", "number": 3}
+    return Event(name="issue_comment", action="created", source="github", command=command, body=body, facts=facts)
+
+
+def told(config: Config, event: Event) -> tuple[str, dict[str, str] | None]:
+    """Return the outcome, and what the commenter hears of it."""
+    decision = decide(config, event, "d_1")
+    new = acknowledgement(config, event, decision, "d_1")
+    return decision.outcome, None if new is None else msgspec.json.decode(new.body)
+
+
+def test_a_comment_by_who_may_runs(config: Config) -> None:
+    """The command's arguments become variables, and its author is told that it was seen."""
+    decision = decide(config, commented(), "d_1")
+    [execution] = decision.executions.values()
+    assert (execution.rule, execution.variables) == ("run", {"url": "x"})
+    new = acknowledgement(config, commented(), decision, "d_1")
+    assert new is not None
+    assert (new.notifier, new.status) == ("source:github", "queued")
+    assert new.address == {"repo": "o/r", "comment": "5", "number": "3", "kind": "issues"}
+    assert told(config, commented()) == ("accepted", {"reaction": "eyes"})
+
+
+@pytest.mark.parametrize("association", ["CONTRIBUTOR", "FIRST_TIMER", "NONE", ""])
+@pytest.mark.parametrize("text", ["e2e x", "e2e", "help", ""])
+def test_a_strangers_comment_causes_nothing(config: Config, association: str, text: str) -> None:
+    """Neither a run nor an answer: what anybody can write must not make us send anything."""
+    event = commented(text, association=association)
+    assert taken(config, event) is None
+    assert told(config, event) == ("no_match", None)
+    [result] = decide(config, event, "d_1").results
+    assert result.reason is not None
+    assert result.reason.startswith("author_association in ['OWNER', 'MEMBER', 'COLLABORATOR'] is false: ann is ")
+    assert [condition.verdict for condition in result.conditions] == ["false"]
+
+
+def test_what_other_rules_make_of_a_comment_is_not_the_commands_affair(config: Config) -> None:
+    """A rule for every comment runs, too, but a wrong command is told to be wrong."""
+    rules = [
+        *config.ruleset.rules,
+        Rule(name="any", source="github", template="e2e", event="issue_comment", variables={"url": Text("x")}),
+    ]
+    both = structs.replace(config, ruleset=RuleSet(rules, config.ruleset.templates))
+    assert told(both, commented()) == ("accepted", {"reaction": "eyes"})
+    outcome, said = told(both, commented("e2e"))
+    assert (outcome, said and said["reaction"]) == ("accepted", "confused")
+
+
+def test_a_wrong_use_is_no_help(config: Config) -> None:
+    """Nothing after a command that wants something is wrong, and said to be."""
+    usage = [
+        structs.replace(rule, usage=Usage("<url>")) if rule.name == "run" else rule for rule in config.ruleset.rules
+    ]
+    wants = structs.replace(config, ruleset=RuleSet(usage, config.ruleset.templates))
+    said = told(wants, commented(""))[1]
+    assert said is not None
+    assert said["reaction"] == "confused"
+    assert "<url> is missing" in said["comment"]
+
+
+def test_a_mistyped_word_is_told_in_a_comment(config: Config) -> None:
+    """With the nearest that there is."""
+    outcome, said = told(config, commented("e3e x"))
+    assert (outcome, said and said["reaction"]) == ("no_match", "confused")
+    assert said is not None
+    assert "did you mean e2e?" in said["comment"]
+    assert told(config, commented("e3e x", association="NONE"))[1] is None
+
+
+def test_a_wrong_use_is_told_in_a_comment(config: Config) -> None:
+    """With the line that says what is wrong; the reaction shows it at once."""
+    outcome, said = told(config, commented("e2e"))
+    assert (outcome, said and said["reaction"]) == ("ignored", "confused")
+    assert said is not None
+    assert "    <url> is missing. Expected: e2e <url>" in said["comment"]
+
+
+@pytest.mark.parametrize("text", ["help", " Help ", ""])
+def test_help_is_told_in_a_comment(config: Config, text: str) -> None:
+    """Whoever asks gets the lines of that command, and no sign of confusion."""
+    outcome, said = told(config, commented(text))
+    assert (outcome, said and sorted(said)) == ("ignored", ["comment"])
+    assert said is not None
+    assert "    /run e2e <url>" in said["comment"]
+
+
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        (commented(word="/one"), "no_match"),
+        (structs.replace(commented(), incomplete="GitHub does not answer"), "rule_error"),
+    ],
+)
+def test_why_a_right_command_did_not_run_is_for_the_operator(config: Config, event: Event, outcome: str) -> None:
+    """The comment names the delivery, for conditions and reasons are not for everybody to read."""
+    heard, said = told(config, event)
+    assert (heard, said and said["reaction"]) == (outcome, "confused")
+    assert said is not None
+    assert "see the delivery d_1 for the reason" in said["comment"]
+
+
+def test_a_command_of_somebody_else_is_none_of_ours(config: Config) -> None:
+    """Other bots take `/approve`; there is nothing to say to it."""
+    assert told(config, commented("help", word="/approve")) == ("no_match", None)
+
+
+def test_facts_that_could_not_be_asked_for_keep_the_rule_from_running(config: Config) -> None:
+    """Rather than on a wrong commit it does not run, and says why; other rules are not concerned."""
+    event = structs.replace(commented(), incomplete="GitHub does not answer")
+    decision = decide(config, event, "d_1")
+    assert decision.reason == "rule 'run': GitHub does not answer"
+    assert decide(config, structs.replace(relayed("run", url="x", to="https://ci.example.com"), incomplete="x"), "d_1")
+
+
+def test_where_nobody_can_be_told_nothing_is(config: Config) -> None:
+    """Slack's people have their answer already, and a source without a token cannot speak."""
+    for event in (typed("e2e x"), relayed("run", url="x")):
+        assert acknowledgement(config, event, decide(config, event, "d_1"), "d_1") is None
+    silent = structs.replace(config, sources={**config.sources, "github": GitHub(secrets=[])})
+    assert told(silent, commented()) == ("accepted", None)
+    assert told(config, structs.replace(commented(), body={})) == ("accepted", None)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bridge.errors import ExpressionError
 from bridge.expressions import Condition, Text
-from bridge.model import Event
+from bridge.model import Command, Event
 from bridge.rules import Rule, RuleSet, Template, Variable, evaluate, explain, help_text
 from bridge.usage import Usage
 
@@ -41,6 +41,11 @@ def rule(name="r", *, when=(), variables=None, usage=None, **fields):
 def event(name="deployment_status", *, source="github", action=None, body=None, **facts):
     """Return an event with a url, unless it is told otherwise."""
     return Event(name=name, source=source, action=action, body=body, facts={"url": "https://x.example"} | facts)
+
+
+def slash(text, word="/genesis"):
+    """Return a slash command with this text."""
+    return Event(name=word, source="slack", command=Command(name=word, word=word, text=text), facts={})
 
 
 def ruleset(*rules):
@@ -143,21 +148,21 @@ SLASH = {
 def test_usage_makes_args(text):
     """A command's text becomes `args` for conditions and values."""
     deciding = rule(**SLASH, when=["args.branch == 'dev'"])
-    result = evaluate(deciding, TEMPLATE, event("/genesis", source="slack", body={"text": text}))
+    result = evaluate(deciding, TEMPLATE, slash(text))
     assert result.variables == {"target_url": "https://x", "branch": "dev", "browser": "chrome"}
 
 
-@pytest.mark.parametrize("body", [{"text": "deploy x"}, {"text": ""}, {"text": 5}, {}, None, []])
-def test_a_text_for_another_rule_is_no_match(body):
-    """Other words, and bodies without a text, are not for this rule, and nobody is corrected."""
-    result = evaluate(rule(**SLASH), TEMPLATE, event("/genesis", source="slack", body=body))
+@pytest.mark.parametrize("happened", [slash("deploy x"), slash(""), event("/genesis", source="slack")])
+def test_a_text_for_another_rule_is_no_match(happened):
+    """Other words, and events without a command, are not for this rule, and nobody is corrected."""
+    result = evaluate(rule(**SLASH), TEMPLATE, happened)
     assert (result.verdict, result.usage_error) == ("no_match", None)
     assert result.reason
 
 
 def test_a_wrong_use_is_said_to_its_user():
     """A command meant for the rule but wrong does not run, and carries the line for the person."""
-    result = evaluate(rule(**SLASH), TEMPLATE, event("/genesis", source="slack", body={"text": "e2e"}))
+    result = evaluate(rule(**SLASH), TEMPLATE, slash("e2e"))
     assert result.verdict == "no_match"
     assert result.usage_error == result.reason
     assert "url" in result.usage_error
@@ -249,7 +254,7 @@ def test_explain_has_the_documented_json():
 
 def test_a_usage_error_is_in_the_json_only_when_there_is_one():
     """The field for the person is there when a command was wrong."""
-    happened = event("/genesis", source="slack", body={"text": "e2e"})
+    happened = slash("e2e")
     [told] = json.loads(msgspec.json.encode(explain(ruleset(rule(**SLASH)), happened)))["rules"]
     assert told["usage_error"] == told["reason"]
 
@@ -264,13 +269,13 @@ def test_help_lists_usage_and_description():
         rule("e", source="slack", event="/genesis"),
         rule("f", **SLASH | {"source": "slack2"}),
     )
-    assert help_text(rules, "slack", "/genesis").split("\n") == [
+    assert help_text(rules, "slack", slash("").command).split("\n") == [
         "/genesis e2e <url> [branch=main] - Run the suite",
         "/genesis smoke",
         "/genesis any",
     ]
-    assert help_text(rules, "slack", "/nothing") == "/nothing any"
-    assert help_text(rules, "github", "/nothing") == "No rule takes /nothing yet."
+    assert help_text(rules, "slack", slash("", "/nothing").command) == "/nothing any"
+    assert help_text(rules, "github", slash("", "/nothing").command) == "No rule takes /nothing yet."
 
 
 def test_a_variable_with_a_broken_pattern_says_so():

@@ -6,6 +6,7 @@ import pytest
 from bridge.contracts import Request
 from bridge.emulators import github as sender
 from bridge.errors import BadSignature, Malformed, UnsupportedMedia
+from bridge.github_facts import EVENTS, FACTS
 from bridge.secret import Secret
 from bridge.sources.github import GitHub
 
@@ -120,14 +121,15 @@ def test_facts_of_a_push():
         "short_sha": "6113728",
         "author": "ann",
         "url": "https://github.example/compare",
-        "files": {"added": ["a", "b"], "modified": ["m"], "removed": ["a"]},
+        "files": {"added": ["a", "b"], "modified": ["m"], "removed": ["a"], "complete": True},
     }
 
 
 def test_facts_of_a_deleted_branch():
     """Where a branch is gone there is a branch, and no commit."""
     body = {"ref": "refs/heads/old", "after": ZEROS, "deleted": True, "head_commit": None, "commits": []}
-    assert facts("push", body) == {"branch": "old", "files": {"added": [], "modified": [], "removed": []}}
+    files = {"added": [], "modified": [], "removed": [], "complete": True}
+    assert facts("push", body) == {"branch": "old", "files": files}
 
 
 def test_facts_of_an_annotated_tag():
@@ -195,9 +197,10 @@ def test_facts_of_what_is_said_to_a_pull_request():
     """Reviews and comments have the pull request's facts; a review has its own state."""
     said = {"user": {"login": "bob"}, "html_url": "https://github.example/said", "commit_id": "c" * 40}
     comment = {"comment": said, "pull_request": pull_request()}
-    assert facts("pull_request_review_comment", comment) == OF_PULL_REQUEST
+    assert facts("pull_request_review_comment", comment) == OF_PULL_REQUEST | {"commenter": "bob"}
     review = {"review": said | {"state": "approved"}, "pull_request": pull_request()}
-    assert facts("pull_request_review", review) == OF_PULL_REQUEST | {"state": "approved"}
+    expected = OF_PULL_REQUEST | {"state": "approved", "commenter": "bob"}
+    assert facts("pull_request_review", review) == expected
 
 
 @pytest.mark.parametrize(
@@ -228,9 +231,11 @@ def test_a_fork_needs_a_home_to_differ_from():
 def test_facts_of_an_issue(event):
     """An issue and what is said to it have the issue's facts, and neither branch nor commit."""
     issue = {"number": 1, "title": "Typo", "state": "open", "labels": [], "user": {"login": "ann"}, "html_url": "u"}
-    body = {"issue": issue, "comment": {"user": {"login": "bob"}, "html_url": "c"}}
+    body = {"issue": issue | {"author_association": "NONE"}}
     expected = {"number": 1, "title": "Typo", "state": "open", "labels": [], "author": "ann", "url": "u"}
-    assert facts(event, body) == expected
+    assert facts(event, body) == expected | {"author_association": "NONE"}
+    body["comment"] = {"user": {"login": "bob"}, "html_url": "c", "author_association": "MEMBER"}
+    assert facts(event, body) == expected | {"commenter": "bob", "author_association": "MEMBER"}
 
 
 def test_facts_of_a_release():
@@ -350,10 +355,66 @@ def test_a_payload_of_another_shape_has_no_facts(wrong):
         assert found.keys() <= expected | {"number", "files"}
 
 
+@pytest.mark.parametrize(
+    ("commits", "complete"),
+    [([], True), ([{}] * 19, True), ([{}] * 20, False), ([{}] * 2047, True), ([{}] * 2048, False), (None, None)],
+)
+def test_a_push_that_meets_githubs_limits_may_have_changed_more(commits, complete):
+    """Files are those of the commits in the payload; at 2048 of them, and 20 of old servers, there may be more."""
+    assert facts("push", {"commits": commits}).get("files", {}).get("complete") is complete
+
+
+def test_facts_of_old_payloads():
+    """Without full_name, login and sender, as early servers sent them, a push has the same facts."""
+    body = {"repository": {"name": "r", "owner": {"name": "o"}}, "pusher": {"name": "ann"}, "sender": None}
+    assert facts("push", body) == {"repo": "o/r", "owner": "o", "sender": "ann"}
+    assert "repo" not in facts("push", {"repository": {"name": "r", "owner": {"login": ""}}})
+
+
+def test_people_who_are_gone_are_missing():
+    """GitHub has null for a deleted account: there is no author then, and nobody of an empty name."""
+    issue = {"number": 1, "user": None}
+    assert facts("issue_comment", {"issue": issue, "comment": {"user": None}, "sender": None}) == {"number": 1}
+
+
+def test_facts_of_a_merge_and_of_a_label():
+    """A closed pull request says whether it was merged, a labeled one which label that was."""
+    body = {"pull_request": pull_request(merged=True), "label": {"name": "e2e"}}
+    assert facts("pull_request", body) == OF_PULL_REQUEST | {"merged": True, "label": "e2e"}
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "name"),
+    [
+        ("workflow_run", {"workflow_run": {"name": "CI"}}, "CI"),
+        ("workflow_job", {"workflow_job": {"name": "build"}}, "build"),
+        ("check_run", {"check_run": {"name": "lint"}}, "lint"),
+        ("check_suite", {"check_suite": {"app": {"name": "Checker"}}}, "Checker"),
+        ("status", {"context": "ci/x"}, "ci/x"),
+    ],
+)
+def test_runs_have_a_name(event, body, name):
+    """The workflow, job, check or status it is about."""
+    assert facts(event, body)["name"] == name
+
+
+@pytest.mark.parametrize("event", ["workflow_run", "check_run", "check_suite"])
+def test_runs_have_the_facts_of_their_one_pull_request(event):
+    """A run that belongs to one pull request has its number and branches; with two it is about none."""
+    one = {"number": 7, "base": {"ref": "main"}, "head": {"ref": "changes"}}
+    assert facts(event, {event: {"pull_requests": [one]}}) == {"number": 7, "base": "main", "head": "changes"}
+    assert facts(event, {event: {"pull_requests": [one, one]}}) == {}
+
+
 def test_every_fact_is_documented():
-    """The facts that rules may name are those of the specification, each with a line of documentation."""
+    """Each fact has a line that says what it is, and its places; those of the specification are there."""
     names = (
-        "repo owner sender branch tag base head sha short_sha number title author labels draft fork state environment"
+        "repo owner sender branch tag base head sha short_sha number title author labels draft fork state environment "
+        "url files.added files.modified files.removed"
     )
-    assert set(GitHub.facts) == {*names.split(), "url", "files.added", "files.modified", "files.removed"}
+    assert set(names.split()) <= set(GitHub.facts)
     assert all(GitHub.facts.values())
+    for fact, row in FACTS.items():
+        assert row.ways, fact
+        for way in row.ways:
+            assert set(way.events.split()) <= set(EVENTS), fact

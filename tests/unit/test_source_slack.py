@@ -114,6 +114,7 @@ def test_events_are_ignored_by_name():
     event = read(*sender.event(inner, secret=SECRET, now=NOW, event_id="Ev1"))
     assert (event.name, event.key) == ("event_callback", "Ev1")
     assert event.ignored == "only slash commands start something; this is Slack's event_callback"
+    assert event.facts.keys() == {"team"}
     assert b"xwfp-1" not in event.keep
     assert json.loads(event.keep)["event"] == {"type": "function_executed", "blocks": [{"text": "hi"}]}
 
@@ -121,10 +122,27 @@ def test_events_are_ignored_by_name():
 def test_button_presses_are_ignored_by_name():
     """An interaction is recorded without its address and starts nothing."""
     event = read(*sender.button("run", "x_1", secret=SECRET, now=NOW, response_url=RESPONSE_URL))
-    assert (event.name, event.key, event.facts) == ("block_actions", None, {})
+    assert (event.name, event.key) == ("block_actions", None)
+    assert event.facts == {
+        "user": "U2147483697",
+        "user_name": "steve",
+        "channel": "C2147483705",
+        "channel_name": "test",
+        "team": "T0001",
+        "response_url": RESPONSE_URL,
+    }
     assert event.ignored is not None
     assert b"hooks.slack" not in event.keep
     assert json.loads(parse_qs(event.keep.decode())["payload"][0])["type"] == "block_actions"
+
+
+def test_a_mention_has_facts():
+    """Of an event who said what where, in which thread; what has another type is missing."""
+    mention = {"type": "app_mention", "user": "U1", "channel": "C1", "text": "&lt;x&gt;", "thread_ts": "1.2"}
+    event = read(*sender.event(mention, secret=SECRET, now=NOW))
+    assert event.facts == {"user": "U1", "channel": "C1", "text": "<x>", "thread_ts": "1.2", "team": "T0001"}
+    event = read(*sender.event({"type": "reaction_added", "user": None, "text": 7}, secret=SECRET, now=NOW))
+    assert event.facts == {"team": "T0001"}
 
 
 def test_a_request_without_a_type_is_ignored():
@@ -167,6 +185,7 @@ RUNS = [ExecutionReference("x_1", "e2e", Status.QUEUED, "u"), ExecutionReference
     [
         ("accepted", {"executions": RUNS, "skipped": [Skipped("c", "no")]}, "Started: e2e, &lt;b&gt;."),
         ("no_match", {}, "Nothing was started: no rule is meant for this command."),
+        ("no_match", {"reason": "there is no 'x' here"}, "Nothing was started: there is no 'x' here."),
         (
             "no_match",
             {"skipped": [Skipped(str(n), "x < y") for n in range(7)]},

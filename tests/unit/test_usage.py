@@ -1,8 +1,12 @@
+import contextlib
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.usage import Usage, UsageError, UsageMismatch
+from bridge.typed import free_text, words
+from bridge.usage import Usage, UsageError, UsageMismatch, other_words
 
 E2E = Usage("e2e <url> [branch=main] [browser=chrome|firefox] [--dry-run] [ticket]")
 ASK = Usage("ask <who> [model=small|large] [--loud] <question...>")
@@ -45,6 +49,15 @@ def defaults(**given):
         ('e2e "see <@U1|ann>"', defaults(url="see U1")),
         ("e2e &lt;@U1&gt; &amp;lt;", defaults(url="<@U1>", branch="&lt;")),
         ("e2e <x> a<", defaults(url="<x>", branch="a<")),
+        ("e2e x --branch=dev", defaults(url="x", branch="dev")),
+        ("e2e x \u2014branch=dev", defaults(url="x", branch="dev")),
+        ("e2e x dry-run=yes", defaults(url="x", dry_run=True)),
+        ("e2e x --dry-run=False", defaults(url="x", dry_run=False)),
+        ("e2e x --no-dry-run", defaults(url="x", dry_run=False)),
+        ("e2e x browser=Firefox", defaults(url="x", browser="firefox")),
+        (r'e2e "say \"hi\"" \"b', defaults(url='say "hi"', branch='"b')),
+        (r"e2e C:\temp\x 'C:\\dir\\'", defaults(url="C:\\temp\\x", branch="C:\\dir\\")),
+        ("e2e \u201ea b\u201c", defaults(url="a b")),
     ],
 )
 def test_text_is_read_as_people_mean_it(text, expected):
@@ -57,7 +70,9 @@ def test_text_is_read_as_people_mean_it(text, expected):
     [
         ("e2e", "<url> is missing"),
         ("e2e branch=dev", "<url> is missing"),
-        ("e2e a b chrome c d", "'d' is one too many"),
+        ("e2e a b chrome c d", "'d' is one too many; a value of several words goes into quotes"),
+        ("e2e branch = dev", "there are spaces around a `=`; write name=value"),
+        ("e2e a branch =dev", "there are spaces around a `=`; write name=value"),
         ("e2e a b crome", "browser is chrome or firefox, not 'crome'; did you mean chrome?"),
         ("e2e a browser=lynx", "browser is chrome or firefox, not 'lynx'"),
         ("e2e a brnach=dev", "there is no 'brnach' here; did you mean branch?"),
@@ -65,12 +80,16 @@ def test_text_is_read_as_people_mean_it(text, expected):
         ("e2e a branch=b branch=c", "branch is given twice"),
         ("e2e a --dry-run --dry-run", "dry_run is given twice"),
         ("e2e a --dry-rum", "there is no '--dry-rum' here; did you mean --dry_run?"),
-        ("e2e a --branch", "there is no --branch; write branch=value"),
-        ("e2e a --branch=b", "there is no --branch; write branch=value"),
-        ("e2e a --dry-run=true", "--dry-run takes no value"),
+        ("e2e a --branch", "--branch has no value; write branch=value"),
+        ("e2e a --branch b", "--branch has no value; write branch=value"),
+        ("e2e a --brnach=b", "there is no 'brnach' here; did you mean branch?"),
+        ("e2e a dry-rum=true", "there is no 'dry_rum' here; did you mean dry_run?"),
+        ("e2e a --dry-run=maybe", "dry_run is true or false, not 'maybe'"),
+        ("e2e a --dry-run --no-dry-run", "dry_run is given twice"),
         ("e2e a branch=", "branch= has no value"),
         ('e2e "a', "a quote is opened but not closed"),
         ("e2e a 'b", "a quote is opened but not closed"),
+        ('e2e a branch="b\\"', "a quote is opened but not closed"),
         (f"e2e a browser='{'x' * 90}\ny'", f"browser is chrome or firefox, not '{'x' * 59}…'"),
     ],
 )
@@ -78,7 +97,8 @@ def test_wrong_use_says_what_is_wrong_and_what_was_expected(text, reason):
     """A wrong use of the right rule ends in one line with the reason and the usage."""
     with pytest.raises(UsageError) as caught:
         E2E.parse(text)
-    assert str(caught.value) == f"{reason}. Expected: {E2E.source}"
+    stop = "" if reason.endswith("?") else "."
+    assert str(caught.value) == f"{reason}{stop} Expected: {E2E.source}"
 
 
 @pytest.mark.parametrize("text", ["", "help", "e2", "e2ex a", "deploy a", 'deploy "a', "<@U1> e2e"])
@@ -92,15 +112,56 @@ def test_other_words_are_not_for_this_rule(text):
     ("text", "expected"),
     [
         ("ask ann why not", {"who": "ann", "question": "why not"}),
-        ('ask ann model=large --loud what is "a  b"=c --loud model=x', {"who": "ann", "model": "large", "loud": True}),
+        (
+            'ask ann model=large --loud what is "a  b"=c\n --loud model=x ',
+            {"who": "ann", "model": "large", "loud": True, "question": 'what is "a  b"=c\n --loud model=x'},
+        ),
         ("ask who=ann a=1 is it", {"who": "ann", "question": "a=1 is it"}),
         ("ask ann --zzz it", {"who": "ann", "question": "--zzz it"}),
+        ("ask ann \u201cwhy not\u201d", {"who": "ann", "question": "why not"}),
+        ('ask ann "why" or "not"', {"who": "ann", "question": '"why" or "not"'}),
+        ("ask ann 'tis \u201cso", {"who": "ann", "question": "'tis \"so"}),
+        ("ask ann see <https://x.example|x> &amp; <@U1|bob>", {"who": "ann", "question": "see https://x.example & U1"}),
     ],
 )
 def test_the_rest_is_all_the_text_there_is(text, expected):
-    """Names and flags count in front of the rest only; from its first word on everything is its text."""
-    question = {"question": "what is a  b=c --loud model=x"}
-    assert ASK.parse(text) == {"model": "small", "loud": False} | question | expected
+    """Names and flags count in front of the rest only; from its first word on everything is its text, as typed."""
+    assert ASK.parse(text) == {"model": "small", "loud": False} | expected
+
+
+def test_a_rest_may_be_left_out():
+    """In brackets it is as optional as anything else."""
+    note = Usage("close [why...]")
+    assert note.parse("close") == {}
+    assert note.parse("close  not  now ") == {"why": "not  now"}
+    assert note.names == {"why"}
+
+
+def test_a_choice_may_be_required():
+    """Where no default would be safe, one of the choices has to be given."""
+    deploy = Usage("deploy <env=staging|prod> [version]")
+    assert deploy.parse("deploy PROD 1.2") == {"env": "prod", "version": "1.2"}
+    assert deploy.parse("deploy 1.2 env=staging") == {"env": "staging", "version": "1.2"}
+    with pytest.raises(UsageError, match="env is staging or prod, not 'prd'; did you mean prod"):
+        deploy.parse("deploy prd")
+    with pytest.raises(UsageError, match=r"<env=staging\|prod> is missing"):
+        deploy.parse("deploy")
+    assert Usage("x <a=On|on>").parse("x on") == {"a": "on"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("e3e https://x", "there is no 'e3e' here; did you mean e2e?"),
+        ("deploy nwo x", "there is no 'deploy' here; did you mean deploy now?"),
+        ("deplyo now", "there is no 'deplyo' here; did you mean deploy now?"),
+        ("zzz", "there is no 'zzz' here; there is: deploy now, e2e"),
+        ('"a\nb', "there is no 'a b' here; there is: deploy now, e2e"),
+    ],
+)
+def test_other_words_are_told_with_the_nearest(text, said):
+    """Somebody who mistypes the first words hears which ones there are."""
+    assert other_words([E2E, Usage("deploy now <env>"), E2E], text) == said
 
 
 def test_a_misspelt_name_in_front_of_the_rest_is_no_text():
@@ -136,7 +197,10 @@ def test_a_line_tells_its_words_names_and_help():
     [
         ("e2e <url", "not an argument"),
         ("e2e <two words>", "not an argument"),
-        ("e2e <url=x>", "not an argument"),
+        ("e2e <url=x>", "has a default, so it is not required: write"),
+        ("e2e <url=a|a>", "the same one twice"),
+        ("e2e <url=>", "empty value"),
+        ("e2e [a...] [b]", "must be the last"),
         ("e2e [1x]", "not an argument"),
         ("e2e <url> now", "words come first"),
         ("e2e! <url>", "neither a word nor an argument"),
@@ -203,6 +267,39 @@ def test_any_text_ends_in_arguments_or_a_named_error(text, usage):
         assert all(isinstance(value, (str, bool)) for value in args.values())
         return
     assert len(str(error).splitlines()) == 1
+
+
+HOSTILE = ["<", '"', "'", "\\", '"\\', "<@U|", "a=", "-- ", "&amp;", "<a:b|x ", '"a ', '--a="\\" ', "\u201c a", "x"]
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_the_time_grows_with_the_text(piece):
+    """Sixteen times the text takes about 16 times as long, whatever it is made of: quadratic would be 256 times."""
+
+    def seconds(characters):
+        text = f"ask ann {piece * (characters // len(piece))}"
+        runs = []
+        for _ in range(5):
+            began = time.thread_time()
+            with contextlib.suppress(UsageError):
+                ASK.parse(text)
+            list(words(text))
+            free_text(text)
+            runs.append(time.thread_time() - began)
+        return min(runs)
+
+    assert seconds(64_000) < 5 * 16 * seconds(4_000)
+
+
+@given(TYPED)
+def test_words_cover_what_was_typed(text):
+    """Every word begins where the one before it ended, or later, and nothing but spaces lies between them."""
+    at = 0
+    for word in words(text):
+        assert not text[at : word.start].strip()
+        assert word.start < word.end
+        at = word.end
+    assert not text[at:].strip()
 
 
 @given(st.text())
