@@ -22,7 +22,7 @@ from bridge.rules import Name, Rule, RuleSet, Template
 from bridge.sources import AnySource
 from bridge.suggest import unknown
 from bridge.yaml_convert import FAILED, Converter, members_of, records_of
-from bridge.yaml_text import ListNode, MapNode, Mark, Node, Report, ScalarNode, parse
+from bridge.yaml_text import ListNode, MapNode, Mark, Node, Report, ScalarNode, mark_of, parse
 
 VERSION = 1
 SECTIONS: dict[str, tuple[str, Any]] = {
@@ -33,6 +33,19 @@ SECTIONS: dict[str, tuple[str, Any]] = {
 }
 """The named things: top-level key -> what one of them is called, and its type."""
 KEYS = ("version", "include", "durability", *SECTIONS, "rules")
+
+
+class Written(Struct, frozen=True):
+    """Where a rule is written, for those who speak of it."""
+
+    file: str
+    node: Node
+    """The whole rule."""
+
+    def problem(self, path: tuple[str | int, ...], message: str) -> Problem:
+        """Word a problem with the value at `path`."""
+        mark = mark_of(self.node, path)
+        return Problem(self.file, mark.line, mark.column, message)
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -48,6 +61,8 @@ class Config(Struct, frozen=True, kw_only=True):
     files: tuple[Path, ...]
     """The file asked for, then those it includes."""
     durability: Durability = "standard"
+    written: dict[str, Written] = {}
+    """By the rule's name."""
 
 
 def load(path: Path, environ: Mapping[str, str] | None) -> Config:
@@ -73,6 +88,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         hash=files.digest.hexdigest()[:16],
         files=tuple(files.read_so_far),
         durability=files.durability,
+        written={entry.name: Written(entry.report.file, entry.node) for entry in parts.rules},
     )
 
 

@@ -15,7 +15,7 @@ from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event
 from bridge.records import Recipient, Record
-from bridge.rules import Rule, RuleResult, evaluate, help_text
+from bridge.rules import Rule, RuleResult, help_text
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -34,9 +34,10 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
         return Decision(outcome="ignored", reason=event.ignored)
     if _typed(config, event) == "help":
         return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, event.name))
-    results, executions = [], {}
-    for rule in config.ruleset.candidates(event):
-        result = evaluate(rule, config.ruleset.templates[rule.template], event)
+    results: list[RuleResult] = []
+    executions: dict[str, Record] = {}
+    for rule, said in config.ruleset.evaluate(event):
+        result = said
         if result.verdict == "match":
             try:
                 executions[derived_id("x", delivery_id, rule.name)] = _record(
