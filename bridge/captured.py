@@ -16,6 +16,9 @@ from bridge.errors import Malformed
 
 _REQUEST_LINE = re.compile(r"[A-Z]{3,10} (\S+)(?: HTTP/[0-9.]+)?")
 _HEADER = re.compile(r"([!#$%&'*+.^`|~0-9A-Za-z-]+):[ \t]*(.*)")
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_ON_THE_PAGE = ("request url:", "request method:")
+"""What stands above the headers where GitHub shows a delivery, for those who copy from there."""
 _JSON = (b"{", b"[")
 _OF_THE_CONNECTION = frozenset(
     "host content-length connection accept accept-encoding user-agent transfer-encoding expect".split()
@@ -68,6 +71,8 @@ def _captured(text: bytes) -> Request | None:
     target = started[1] if started else ""
     headers: dict[str, str] = {}
     for line in lines[1 if started else 0 :]:
+        if line.lower().startswith(_ON_THE_PAGE):
+            continue
         found = _HEADER.fullmatch(line)
         if found is None:
             if not started:
@@ -82,8 +87,5 @@ def _captured(text: bytes) -> Request | None:
 
 
 def _split(text: bytes) -> tuple[bytes, bytes]:
-    for ending in (b"\r\n\r\n", b"\n\n"):
-        head, found, body = text.partition(ending)
-        if found:
-            return head, body
-    return text, b""
+    end = _HEAD_END.search(text)
+    return (text, b"") if end is None else (text[: end.start()], text[end.end() :])

@@ -143,14 +143,16 @@ def _print_json(told: "Explanation") -> None:
 
 
 def _meets(told: "Explanation", expect: str) -> bool:
+    from bridge.explain_view import harmless
     from bridge.suggest import unknown
 
-    verdicts = {result.rule: result.verdict for result in told.rules}
-    if expect not in verdicts:
-        raise Unusable(f"--expect: {unknown('rule', expect, verdicts)}")
-    if verdicts[expect] != "match":
-        click.secho(f"expected {expect} to run, but it does not", fg="red", err=True)
-    return verdicts[expect] == "match"
+    results = {result.rule: result for result in told.rules}
+    if expect not in results:
+        raise Unusable(f"--expect: {unknown('rule', expect, results)}")
+    if results[expect].verdict != "match":
+        reason = harmless(str(results[expect].reason))
+        click.secho(f"expected {expect} to run, but it does not: {reason}", fg="red", err=True)
+    return results[expect].verdict == "match"
 
 
 def _config() -> "Config":

@@ -86,7 +86,7 @@ def test_explain_as_json_is_the_documented_shape(config: Path) -> None:
     ("rule", "code", "words"),
     [
         ("e2e-on-preview", 0, ""),
-        ("number-is-text", 1, "expected number-is-text to run, but it does not"),
+        ("number-is-text", 1, "expected number-is-text to run, but it does not: event is 'deployment_status.created'"),
         ("e2e-on-previw", 1, "unknown rule 'e2e-on-previw': did you mean 'e2e-on-preview'?"),
     ],
 )

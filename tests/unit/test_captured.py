@@ -75,6 +75,18 @@ def test_a_request_as_it_was_captured(ending, first):
     assert GITHUB.parse(request).facts["branch"] == "dev"
 
 
+def test_what_github_shows_of_a_delivery_can_be_copied():
+    """Its page has two lines above the headers that are none."""
+    data = "Request URL: https://example.com/hooks/github\nRequest method: POST\nX-GitHub-Event: push\n"
+    assert parsed(GITHUB, f'{data}Content-Type: application/json\n\n{{"ref": "refs/heads/dev"}}').name == "push"
+
+
+def test_an_empty_line_in_the_body_is_the_bodys():
+    """The first one ends the headers, whichever line ends each of them has."""
+    data = "POST / HTTP/1.1\nX-GitHub-Event: push\nContent-Type: application/json\n\n{\r\n\r\n}"
+    assert read(GITHUB, data.encode(), "").body == b"{\r\n\r\n}"
+
+
 def test_a_captured_request_without_the_events_header_takes_the_name_given():
     """Somebody left a line out."""
     data = CAPTURED.replace("X-GitHub-Event: push\n", "")
