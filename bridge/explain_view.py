@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -12,7 +13,7 @@ from bridge.expressions import MISSING, Condition, ConditionResult, dotted, look
 from bridge.functions import to_json
 from bridge.records import Record
 from bridge.rules import OTHER_EVENT, RuleResult
-from bridge.spans import labelled, spans
+from bridge.spans import Span, labelled, spans
 from bridge.suggest import nearest
 
 _MARKS = {"match": ("✓", "green"), "no_match": ("✗", "red"), "error": ("!", "red")}
@@ -85,9 +86,9 @@ class View:
         )
         for condition in result.conditions:
             self._condition(condition)
-        undecided = all(condition.verdict == "true" for condition in result.conditions)
-        if result.reason is not None and undecided:
-            # The conditions hold, or there are none: something else keeps it from running.
+        hold = all(condition.verdict == "true" for condition in result.conditions)
+        if result.reason is not None and hold:
+            # Something else keeps it from running.
             for line in result.reason.replace("; variable ", "\nvariable ").split("\n"):
                 self._line((f"  {line}", colour))
         if result.verdict == "match":
@@ -95,17 +96,18 @@ class View:
 
     def _condition(self, condition: ConditionResult) -> None:
         mark, colour = _CONDITION_MARKS[condition.verdict]
+        text = condition.text.replace("\n", " ")
         if condition.verdict == "true":
             seen = ", ".join(f"{name} is {shown(value)}" for name, value in condition.values.items())
-            self._line((f"  {mark} ", colour), (condition.text, ""), (f"  {seen}" if seen else "", "dim"))
+            self._line((f"  {mark} ", colour), (text, ""), (f"  {seen}" if seen else "", "dim"))
             return
         paths = {dotted(path): path for path in Condition(condition.text).paths}
         labels = {
             name: shown(condition.values[name]) if name in condition.values else self._absent(path)
             for name, path in paths.items()
         }
-        self._line((f"  {mark} ", colour), (condition.text, colour))
-        for line in labelled(spans(condition.text, paths), labels):
+        self._line((f"  {mark} ", colour), (text, colour))
+        for line in labelled(_cells(text, spans(text, paths)), labels):
             styled = [
                 (piece, "" if name is None else "yellow" if name not in condition.values else colour)
                 for piece, name in line
@@ -158,6 +160,11 @@ class View:
 def harmless(text: str) -> str:
     """Return text that may hold an event's own without what would steer a terminal."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def _cells(text: str, places: list[Span]) -> list[Span]:
+    """Return the places as a terminal counts: a Japanese character is two wide."""
+    return [Span(cell_len(text[: one.start]), cell_len(text[: one.end]), one.name) for one in places]
 
 
 def _is_asked(result: RuleResult) -> bool:

@@ -188,6 +188,7 @@ def _show_answer(answer: "Answer") -> None:
     import msgspec
 
     from bridge.explain_view import harmless
+    from bridge.mrkdwn import unescape
 
     good = answer.status < _SUCCESS_BELOW
     try:
@@ -195,7 +196,7 @@ def _show_answer(answer: "Answer") -> None:
     except (msgspec.DecodeError, UnicodeError):
         found = {}
     found = found if isinstance(found, dict) else {}
-    says = found.get("outcome") or found.get("title") or found.get("text") or answer.words()
+    says = found.get("outcome") or found.get("title") or unescape(str(found.get("text", ""))) or answer.words()
     click.secho(f"{answer.status} {says}", fg="green" if good else "red")
     for key in ("delivery_id", "reason", "detail"):
         if found.get(key):

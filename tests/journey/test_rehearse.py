@@ -188,6 +188,9 @@ async def test_send_shows_the_answer_for_people(world: World, config: Path) -> N
     sent = await ran(world, config, "send", "github", written(config, "b.json", failing()), **SECRETS)
     assert sent.stdout.splitlines()[0] == "200 no_match"
     assert "  ✗ e2e-on-preview  state == 'success' is false: state is 'failure'" in sent.stdout
+    wrong = written(config, "wrong.json", '{"command": "/genesis", "text": "e2e", "user_id": "U1"}')
+    sent = await ran(world, config, "send", "slack", wrong, **SECRETS)
+    assert sent.stdout.startswith("200 <url> is missing. Expected: e2e <url> [branch=main]")
     to = f"{world.service.url}/hooks/slack"
     sent = await ran(world, config, "send", "github", written(config, "b.json", DEPLOYED), "--to", to, **SECRETS)
     assert (sent.returncode, sent.stdout.splitlines()[0]) == (1, "401 Unauthorized")

@@ -9,6 +9,7 @@ from rich.console import Console
 from bridge.config import load
 from bridge.explain_view import View
 from bridge.explanation import ask, explain
+from bridge.expressions import Condition
 from bridge.model import Event
 
 CONFIG = """
@@ -207,3 +208,18 @@ def test_no_event_steers_the_terminal(config, text):
         shown = viewed(config, happened, **known(config, happened))
         assert all(line.isprintable() for line in shown.split("\n"))
     assert "[red]'" in viewed(config, event)
+
+
+def test_markers_stand_below_the_names_whatever_stands_before_them(config):
+    """Wide characters count twice, as on a terminal, and a condition of several lines is one."""
+    condition = Condition("'本番' == environment and\nbranch == 'x'")
+    event = deployed()
+    [rule, *_] = (told := explain(config, event)).rules
+    told = structs.replace(told, rules=[structs.replace(rule, conditions=[condition.evaluate(event.names())])])
+    out = StringIO()
+    View(Console(file=out), told).show()
+    assert out.getvalue().endswith(
+        "  ✗ '本番' == environment and branch == 'x'\n"
+        "              ^^^^^^^^^^^     ^^^^^^ 'dev'\n"
+        "              'production'\n"
+    )
