@@ -18,7 +18,7 @@ import bridge
 from bridge import contracts, explain_api, metrics, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, WrongState
+from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, Unreadable, WrongState
 from bridge.listing import BadCursor
 from bridge.parts import Bridge
 from bridge.problems import problem
@@ -174,6 +174,7 @@ def build(
             StoreUnavailable: _store_error,
             Unfindable: _refused(404, "Not Found"),
             WrongState: _refused(409, "Conflict"),
+            Unreadable: _refused(409, "Conflict"),
             BadCursor: _refused(400, "Bad Request"),
             Exception: _defect,
         },

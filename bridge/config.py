@@ -7,6 +7,7 @@ Three steps, each of which goes on after a mistake: text to nodes (`yaml_text`),
 import glob
 import hashlib
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from msgspec import Struct, structs
 
 from bridge.config_check import Entry, Parts, check
 from bridge.contracts import Engine, Notifier, Source
+from bridge.duration import Duration
 from bridge.engines import AnyEngine
 from bridge.errors import ConfigError, Problem
 from bridge.model import Durability
@@ -32,7 +34,12 @@ SECTIONS: dict[str, tuple[str, Any]] = {
     "notifiers": ("notifier", AnyNotifier),
 }
 """The named things: top-level key -> what one of them is called, and its type."""
-KEYS = ("version", "include", "durability", *SECTIONS, "rules")
+MAIN_ONLY: dict[str, tuple[Any, Any]] = {
+    "durability": (Durability, "standard"),
+    "retention": (Duration, Duration(days=7)),
+}
+"""What is said once, in the main file: key -> its type and its value when it is left out."""
+KEYS = ("version", "include", *MAIN_ONLY, *SECTIONS, "rules")
 
 
 class Written(Struct, frozen=True):
@@ -61,6 +68,8 @@ class Config(Struct, frozen=True, kw_only=True):
     files: tuple[Path, ...]
     """The file asked for, then those it includes."""
     durability: Durability = "standard"
+    retention: timedelta = timedelta(days=7)
+    """How long bodies are kept."""
     written: dict[str, Written] = {}
     """By the rule's name."""
 
@@ -87,7 +96,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         ruleset=RuleSet([entry.value for entry in parts.rules], templates),
         hash=files.digest.hexdigest()[:16],
         files=tuple(files.read_so_far),
-        durability=files.durability,
+        **files.said,
         written={entry.name: Written(entry.report.file, entry.node) for entry in parts.rules},
     )
 
@@ -106,7 +115,7 @@ class _Files:
         self.read_so_far: list[Path] = []
         self.problems: list[Problem] = []
         self.parts = Parts()
-        self.durability: Durability = "standard"
+        self.said = {key: default for key, (_, default) in MAIN_ONLY.items()}
         self.whole = True
         """Whether every section could be read: only then is an unknown name surely a mistake."""
 
@@ -145,8 +154,8 @@ class _Files:
                 self._unusable(report, mark, unknown("key", key, KEYS))
             elif key == "version":
                 self._version(node, report)
-            elif key == "durability":
-                self._durability(node, report)
+            elif key in MAIN_ONLY:
+                self._say(key, node, report)
             elif not (isinstance(node, ScalarNode) and node.null):  # `rules:` with every rule commented out is none
                 if key in SECTIONS:
                     self._section(key, node, report)
@@ -161,9 +170,10 @@ class _Files:
         if not (isinstance(node, ScalarNode) and node.text == str(VERSION)):
             report.add(node.mark, f"this genesis-bridge reads version {VERSION}: write `version: {VERSION}`")
 
-    def _durability(self, node: Node, report: Report) -> None:
-        value = Converter(report.within("durability"), None).value(node, Durability)
-        self.durability = "standard" if value is FAILED else value
+    def _say(self, key: str, node: Node, report: Report) -> None:
+        kind, default = MAIN_ONLY[key]
+        value = Converter(report.within(key), None).value(node, kind)
+        self.said[key] = default if value is FAILED else value
 
     def _patterns(self, top: MapNode, report: Report) -> list[ScalarNode]:
         _, node = top.entries.get("include", (top.mark, ListNode(top.mark, [])))
@@ -192,9 +202,10 @@ class _Files:
         if "include" in top.entries:
             mark, _ = top.entries["include"]
             report.add(mark, "an included file does not include others: name them in the main file")
-        if "durability" in top.entries:
-            mark, _ = top.entries["durability"]
-            report.add(mark, "an included file does not say how durable everything is: say it in the main file")
+        for key in MAIN_ONLY:
+            if key in top.entries:
+                mark, _ = top.entries[key]
+                report.add(mark, f"{key!r} holds for everything: say it in the main file, not in an included one")
 
     def _section(self, key: str, node: Node, report: Report) -> None:
         what, kind = SECTIONS[key]

@@ -130,6 +130,10 @@ class WrongState(BridgeError):
     """What is asked for cannot be done to it as it now stands; the message says how it stands."""
 
 
+class Unreadable(BridgeError):
+    """A record is damaged, or not ours; the message says which and why."""
+
+
 class StoreUnavailable(BridgeError):
     """Redis is away, full, read-only or slow: whether the write landed is not known."""
 

@@ -17,7 +17,7 @@ from bridge.listing import read
 from bridge.model import Event, Status
 from bridge.parts import Bridge
 from bridge.records import RECORD_ERRORS, DeliveryRecord, Fields, decode_delivery, decode_record
-from bridge.store import RECORD_SECONDS, Store
+from bridge.store import Store
 
 Outcome = Literal["ran", "did_not_run", "close"]
 Rules = Literal["present", "old"]
@@ -34,7 +34,7 @@ async def retry(store: Store, notification_id: str, by: str, reason: str = "") -
     A worker's sweep sends it within seconds. Raises Unfindable, WrongState and StoreUnavailable.
     """
     note = _note(f"notification {notification_id} sent again", by, reason)
-    answer = await store.run("retry", ["gb:outbox", "gb:dead"], [notification_id, note, RECORD_SECONDS])
+    answer = await store.run("retry", ["gb:outbox", "gb:dead"], [notification_id, note, store.record_seconds])
     if not answer:
         raise Unfindable(f"no notification {notification_id!r}")
     state = answer[0].decode()
@@ -53,7 +53,7 @@ async def resolve(
     if (outcome == "ran") != (remote_id is not None):
         raise WrongState("`remote_id` belongs to the outcome `ran`, and that needs it: the engine's own id of the run")
     note = _note(_WORDS[outcome].format(remote_id=remote_id), by, reason)
-    arguments = [execution_id, outcome, note, remote_id or "", RECORD_SECONDS]
+    arguments = [execution_id, outcome, note, remote_id or "", store.record_seconds]
     answer = await store.run("resolve", ["gb:due", "gb:dead", "gb:bell"], arguments)
     if not answer:
         raise Unfindable(f"no execution {execution_id!r}")

@@ -43,16 +43,18 @@ class Answer(Struct, frozen=True, kw_only=True):
     """The body is not whole: longer than asked for, or in a Content-Encoding, which is refused (it is empty then)."""
 
     def retry_after(self, now: float) -> float | None:
-        """Return the seconds it asks to wait, counted from `now` (Unix seconds): never negative, at most a day."""
+        """Return the seconds it asks to wait: never negative, at most a day.
+
+        A date is counted from the answer's own Date, or else from `now` (Unix seconds): so no clock of ours matters.
+        """
         wish = self.headers.get("retry-after", "").strip()
         if re.fullmatch("[0-9]+", wish):
             return min(float(wish[:10]), _LONGEST_WISH_SECONDS)
-        try:
-            moment = parsedate_to_datetime(wish)
-        except (ValueError, OverflowError):
+        until = _moment(wish)
+        if until is None:
             return None
-        seconds = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
-        return min(max(0.0, seconds), _LONGEST_WISH_SECONDS)
+        said_at = _moment(self.headers.get("date", ""))
+        return min(max(0.0, until - (now if said_at is None else said_at)), _LONGEST_WISH_SECONDS)
 
     def text(self, limit: int) -> str:
         """Return at most `limit` characters of the body, for messages: what is not UTF-8 is replaced."""
@@ -219,6 +221,15 @@ def _broken(host: str, exchange: Exchange, error: Exception) -> str:
     if exchange.answered and isinstance(error, httpcore.ProtocolError):
         return f"the answer of {host} is not HTTP or is cut short"
     return f"{host} closed the connection without an answer"
+
+
+def _moment(date: str) -> float | None:
+    """Return an HTTP date as Unix seconds."""
+    try:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, OverflowError):
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
 
 
 def _said(body: bytes) -> str | None:

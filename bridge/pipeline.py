@@ -13,13 +13,14 @@ from bridge import metrics, pauses
 from bridge.clock import rfc3339
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
-from bridge.errors import Ambiguous, Blocked, Permanent, Transient
+from bridge.errors import Ambiguous, BadSignature, Blocked, Permanent, Transient
 from bridge.explanation import recorded
 from bridge.faults import point
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
+from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
 from bridge.store import TRIGGER_LEASE_SECONDS
 
@@ -27,6 +28,7 @@ TRIGGER_SECONDS = 30.0
 """How long a trigger request may take, answer included; its lease outlives it."""
 _NOT_FOUND_GRACE_SECONDS = 60
 """For so long after a start an engine may not know its own run yet."""
+_POISON = "worker after worker ended while it asked the engine about this one: it is asked no more"
 _UNKNOWN_TRIES = 3
 """With `on_unknown: retry`: triggers in all."""
 _REVIEW_SLOWER = 4
@@ -45,12 +47,23 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
     StoreUnavailable (nothing is known to be stored).
     """
-    read = bridge.config.sources[source_name].read(request)
+    read = _read(bridge, source_name, request)
     if isinstance(read, Reply):
         return read
     event = structs.replace(read, source=source_name)
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
+
+
+def _read(bridge: Bridge, source_name: str, request: Request) -> Event | Reply:
+    """Read a request that is fresh by this machine's clock or by Redis': one of them may be wrong."""
+    source, by_redis = bridge.config.sources[source_name], bridge.store.now
+    try:
+        return source.read(request)
+    except BadSignature:
+        if by_redis is None or abs(by_redis - request.now) < CLOCKS_APART_SECONDS:
+            raise
+        return source.read(structs.replace(request, now=by_redis))
 
 
 async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, replay_of: str | None = None) -> Acceptance:
@@ -113,6 +126,8 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
     elif claim.kind == "expired":
         why = f": {claim.execution.reason}" if claim.execution.reason else ""
         found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
+    elif claim.kind == "poison":
+        found = _end(claim, Status.LOST, _POISON)
     elif engine is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
         found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)

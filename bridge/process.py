@@ -47,7 +47,7 @@ class Service:
         self._socket = _listen(settings.host, settings.port) if web else None
         self._bridge = Bridge(
             config=config,
-            store=Store(redis_url, config.durability),
+            store=Store(redis_url, config.durability, config.retention),
             outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
         )

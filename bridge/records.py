@@ -62,7 +62,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The right to take one execution's next step, until the lease runs out."""
 
     kind: str
-    """start | probe | poll | orphan | expired, see scripts/claim.lua."""
+    """start | probe | poll | poison | orphan | expired, see scripts/claim.lua."""
     token: str
     execution: Execution
     record: Record
@@ -160,16 +160,21 @@ def read_stored(answer: list[bytes]) -> Stored:
 def read_claims(answer: list[Any], token: str, asked: Clock, *, confirmed: bool = True) -> Claims:
     """Read the answer of scripts/claim.lua."""
     clock = asked.reading(int(answer[0]))
-    claims, unreadable = [], []
+    claims, damaged = [], []
     for i in range(2, len(answer), 3):
         execution_id = answer[i + 1].decode()
         try:
             claim = _read_claim(answer[i].decode(), execution_id, token, pairs(answer[i + 2]), clock)
             claims.append(claim if confirmed else structs.replace(claim, confirmed=False))
         except RECORD_ERRORS as error:
-            unreadable.append((execution_id, f"the record cannot be read: {type(error).__name__}: {error}"))
+            damaged.append((execution_id, unreadable(error)))
     waits = int(answer[1])
-    return Claims(claims, None if waits < 0 else waits / 1000, unreadable)
+    return Claims(claims, None if waits < 0 else waits / 1000, damaged)
+
+
+def unreadable(error: Exception) -> str:
+    """Say, for the dead letters, why a record cannot be read."""
+    return f"the record cannot be read: {type(error).__name__}: {error}"
 
 
 def _read_claim(kind: str, execution_id: str, token: str, fields: Fields, clock: Clock) -> Claim:
@@ -252,7 +257,7 @@ def unpack_body(stored: bytes) -> bytes:
 
 def pairs(flat: list[bytes]) -> Fields:
     """Read HGETALL's flat list as a script returns it."""
-    return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+    return {flat[i].decode(errors="replace"): flat[i + 1] for i in range(0, len(flat), 2)}
 
 
 def read_execution(execution_id: str, fields: Fields, notifications: list[Notification]) -> Execution:

@@ -5,10 +5,12 @@ Redis's own. Options: `db`, `tls` (true: to Redis and to the sentinels), `sentin
 Everything may be percent-encoded.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel, SentinelConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import RedisError
 
@@ -35,15 +37,32 @@ def pool(url: str) -> ConnectionPool:
     """Return a pool for a redis://, rediss://, unix:// or sentinel:// URL; SettingsError when it cannot be read."""
     try:
         if url.startswith("sentinel:"):
-            return _sentinel_pool(urlsplit(url))
+            return _guarded(_sentinel_pool(urlsplit(url)))
         options = _TIMEOUTS if url.startswith("unix:") else _TIMEOUTS | {"socket_keepalive": True}
         if url.startswith("rediss:"):
             options = options | _CHECKED
-        return BlockingConnectionPool.from_url(url, **_BOUNDS, **options)
+        return _guarded(BlockingConnectionPool.from_url(url, **_BOUNDS, **options))
     except ValueError as error:
         # Only our own words: those of a parser may show the password.
         said = str(error) if isinstance(error, _Unusable) else "is not a Redis URL"
         raise SettingsError([f"BRIDGE_REDIS_URL: {said}"]) from None
+
+
+class GuardedWrites(AbstractConnection):
+    """A connection that calls it a connection error to write after the other end is gone, under uvloop, too."""
+
+    async def _send_packed_command(self, command: Iterable[bytes]) -> None:
+        try:
+            await super()._send_packed_command(command)
+        except RuntimeError as error:
+            # uvloop's word for a closed transport; redis-py expects asyncio's and would let this one through.
+            raise ConnectionResetError(str(error)) from None
+
+
+def _guarded(made: ConnectionPool) -> ConnectionPool:
+    kind = made.connection_class
+    made.connection_class = type(f"Guarded{kind.__name__}", (GuardedWrites, kind), {})
+    return made
 
 
 class _Unusable(ValueError):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Struct, structs
 
+from bridge.duration import Duration
 from bridge.engines import AnyEngine
 from bridge.model import Durability
 from bridge.notifiers import AnyNotifier
@@ -19,6 +20,7 @@ TOP_LEVEL = {
     "version": "The version of this format: 1.",
     "include": "More files of the same keys, as globs relative to this file.",
     "durability": "What Redis has to keep through: `strict` a power loss, `standard` a restart, `none` nothing.",
+    "retention": "How long bodies are kept, for replay; records are kept for 30 days, or longer if their bodies are.",
     "sources": "Who may send events, by name; each is a URL, POST /hooks/{name}.",
     "engines": "Where workflows run, by name.",
     "templates": "The workflows rules may start, by name, and the variables they take.",
@@ -63,6 +65,7 @@ class _File(Struct, kw_only=True):
     version: Literal[1] | None = None
     include: str | list[str] | None = None
     durability: Durability = "standard"
+    retention: Duration = Duration(days=7)
     sources: dict[str, AnySource] | None = None
     engines: dict[str, AnyEngine] | None = None
     templates: dict[str, Template] | None = None

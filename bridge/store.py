@@ -15,22 +15,23 @@ gb:deliveries        zset    the newest deliveries, and
 gb:executions        zset    the newest executions -> when they came
 """
 
-import asyncio
 import contextlib
-import time
+import math
 import uuid
-from collections.abc import AsyncIterator
-from importlib import resources
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import msgspec
+from msgspec import structs
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ResponseError
 
 from bridge.clock import Clock
-from bridge.errors import StoreUnavailable
-from bridge.model import Delivery, Durability, Execution
+from bridge.errors import Unreadable
+from bridge.model import Delivery, Durability, Execution, Notification, Status
 from bridge.records import (
+    RECORD_ERRORS,
     Claim,
     Claims,
     DeliveryRecord,
@@ -49,14 +50,16 @@ from bridge.records import (
     read_notification_claim,
     read_stored,
     unpack_body,
+    unreadable,
 )
 from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
 from bridge.replication import Replication, Unconfirmed
+from bridge.scripting import Scripts, redis_errors
 
 RECORD_SECONDS = 30 * 86_400
-"""How long a record is kept after its last change: longer than any sender repeats (GitHub: 3 days)."""
-BODY_SECONDS = 7 * 86_400
+"""How long a record is kept after its last change, at least: longer than any sender repeats (GitHub: 3 days)."""
+BODIES_KEPT = timedelta(days=7)
 TRIGGER_LEASE_SECONDS = 40.0
 POLL_LEASE_SECONDS = 20.0
 NOTIFICATION_LEASE_SECONDS = 40.0
@@ -64,55 +67,29 @@ HOLD_SECONDS = 2.0
 """How often a paused execution is looked at: so long it may take to go on after a resume."""
 PROBE_SECONDS = 300.0
 """Between two probes of an engine that paused itself."""
+MOST_UNCOMMITTED = 10
+"""So many polls of one execution in a row may end with their worker, before the execution is what ends workers."""
 UNRUNG_SECONDS = 5
 """After this long the sweep rings for a notification whose own ring got lost."""
-
-_TRIES = 3
-_SCRIPTS = (
-    "accept",
-    "claim",
-    "commit",
-    "claim_notification",
-    "commit_notification",
-    "ring",
-    "page",
-    "read",
-    "resolve",
-    "retry",
-    "pause",
-)
-
-
-_PROMISES = ("accept", "claim")
-"""What is promised on these must survive a failover as well, under `durability: strict`."""
-
-
-class _Call(NamedTuple):
-    command: tuple[Any, ...]
-    promises: bool
-    future: asyncio.Future[Any]
 
 
 class Store:
     """Redis, behind the few atomic steps the pipeline is made of."""
 
-    def __init__(self, url: str, durability: Durability = "standard") -> None:
-        """Prepare a pool for `url`; nothing connects before the first use."""
+    def __init__(self, url: str, durability: Durability = "standard", retention: timedelta = BODIES_KEPT) -> None:
+        """Prepare a pool for `url`; nothing connects before the first use. Bodies are kept for `retention`."""
         self.url = url
+        self._body_seconds = math.ceil(retention.total_seconds())
+        self.record_seconds = max(RECORD_SECONDS, self._body_seconds)
         self.durability = durability
         self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
         self.redis = Redis(connection_pool=pool(url))
-        self._scripts = {
-            name: resources.files("bridge").joinpath("scripts", f"{name}.lua").read_text() for name in _SCRIPTS
-        }
-        self._shas: dict[str, str] = {}
-        self._queue: list[_Call] = []
-        self._flushing: set[asyncio.Task[None]] = set()
+        self._scripts = Scripts(self.redis, self._replication)
 
     async def open(self) -> None:
         """Load the scripts; raises StoreUnavailable."""
-        async with _redis_errors():
-            await self._load()
+        async with redis_errors():
+            await self._scripts.load()
             if self._replication.strict:
                 await self._look_for_replicas()
 
@@ -123,17 +100,23 @@ class Store:
 
     async def close(self) -> None:
         """Close every connection."""
-        await asyncio.gather(*self._flushing)
+        await self._scripts.close()
         await self.redis.aclose(close_connection_pool=True)
+
+    @property
+    def now(self) -> float | None:
+        """Redis time in Unix seconds, without asking it; None before it was reached for the first time."""
+        clock = self._scripts.clock
+        return None if clock is None else clock.now_ms() / 1000
 
     async def probe(self) -> None:
         """Write something; raises StoreUnavailable when Redis is away, read-only or full."""
-        async with _redis_errors():
+        async with redis_errors():
             await self.redis.set("gb:probe", "1", ex=60)
 
     async def examine(self) -> list[Finding]:
         """Say what to change about how Redis is set; raises StoreUnavailable."""
-        async with _redis_errors():
+        async with redis_errors():
             return await examine(self.redis, self.durability)
 
     async def accept(
@@ -149,12 +132,12 @@ class Store:
             msgspec.json.encode(delivery),
             outcome,
             pack_body(body),
-            RECORD_SECONDS,
-            BODY_SECONDS,
+            self.record_seconds,
+            self._body_seconds,
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
-        answer = await self._insist("accept", ["gb:due", "gb:bell"], arguments)
+        answer = await self._scripts.insist("accept", ["gb:due", "gb:bell"], arguments)
         return read_stored(answer)
 
     async def claim(self, limit: int) -> Claims:
@@ -162,10 +145,10 @@ class Store:
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
-        pauses = [int(HOLD_SECONDS * 1000), RECORD_SECONDS, int(PROBE_SECONDS * 1000)]
+        pauses = [int(HOLD_SECONDS * 1000), self.record_seconds, int(PROBE_SECONDS * 1000), MOST_UNCOMMITTED]
         keys, confirmed = ["gb:due", "gb:dead", "gb:paused"], True
         try:
-            answer = await self._run("claim", keys, [limit, token, *leases, *pauses])
+            answer = await self._scripts.run("claim", keys, [limit, token, *leases, *pauses])
         except Unconfirmed as error:
             answer, confirmed = error.answer, False
         return read_claims(answer, token, clock, confirmed=confirmed)
@@ -182,7 +165,7 @@ class Store:
             -1 if step.again_seconds is None else max(0, int(step.again_seconds * 1000)),
             step.execution.status,
             " ".join(step.note.split()),
-            RECORD_SECONDS,
+            self.record_seconds,
             UNRUNG_SECONDS,
             len(fields),
         ]
@@ -197,14 +180,18 @@ class Store:
                 in_order=new.in_order,
             )
             arguments += [new.id, msgspec.json.encode(record), new.body]
-        return bool(await self._run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
+        return bool(await self._scripts.run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
 
     async def bury(self, execution_id: str, reason: str) -> None:
         """Take an execution that cannot be read out of the schedule and show it among the dead letters."""
-        async with _redis_errors():
+        await self._bury("gb:due", "x", execution_id, reason)
+
+    async def _bury(self, schedule: str, kind: str, id_: str, reason: str) -> None:
+        async with redis_errors():
+            seconds, _ = await self.redis.time()
             pipeline = self.redis.pipeline(transaction=True)
-            pipeline.zrem("gb:due", execution_id)
-            pipeline.zadd("gb:dead", {f"x {execution_id} {reason}": time.time() * 1000})
+            pipeline.zrem(schedule, id_)
+            pipeline.zadd("gb:dead", {f"{kind} {id_} {reason}": seconds * 1000})
             await pipeline.execute()
 
     async def claim_notification(self, notification_id: str) -> NotificationClaim | None:
@@ -212,123 +199,84 @@ class Store:
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         lease = int(NOTIFICATION_LEASE_SECONDS * 1000)
-        answer = await self._run("claim_notification", ["gb:outbox"], [notification_id, token, lease])
+        answer = await self._scripts.run(
+            "claim_notification", ["gb:outbox", "gb:dead"], [notification_id, token, lease]
+        )
         if not answer:
             return None
-        return read_notification_claim(notification_id, token, answer, clock)
+        try:
+            return read_notification_claim(notification_id, token, answer, clock)
+        except RECORD_ERRORS as error:
+            await self._bury("gb:outbox", "n", notification_id, unreadable(error))
+            return None
 
     async def commit_notification(
         self, claim: NotificationClaim, state: str, *, error: str = "", again_seconds: float = 0
     ) -> bool:
         """Write down an attempt's outcome: delivered, due (again in `again_seconds`) or dead."""
         arguments = [claim.id, claim.token, state, error, int(again_seconds * 1000)]
-        return bool(await self._run("commit_notification", ["gb:outbox", "gb:dead"], arguments))
+        return bool(await self._scripts.run("commit_notification", ["gb:outbox", "gb:dead"], arguments))
 
     async def ring(self, limit: int) -> list[str]:
         """Name the notifications whose attempt is overdue; each is named again only after a while."""
-        answer = await self._run("ring", ["gb:outbox"], [limit, UNRUNG_SECONDS * 1000])
+        answer = await self._scripts.run("ring", ["gb:outbox"], [limit, UNRUNG_SECONDS * 1000])
         return [notification.decode() for notification in answer]
 
     async def wait_for_bell(self, seconds: int) -> bool:
         """Sleep until an accept rings, at most `seconds`; raises StoreUnavailable."""
-        async with _redis_errors():
+        async with redis_errors():
             return await self.redis.blpop(["gb:bell"], timeout=seconds) is not None  # type: ignore[misc]
 
     async def execution(self, execution_id: str) -> Execution | None:
-        """Return one execution as the API shows it; raises StoreUnavailable."""
+        """Return one execution as the API shows it; raises Unreadable and StoreUnavailable."""
         fields = await self._hash(f"gb:x:{execution_id}")
-        if "record" not in fields:
+        if not fields:
             return None
-        ids = fields.get("notifications", b"").decode().split()
-        found = [(id_, await self._hash(f"gb:n:{id_}")) for id_ in ids]
-        return read_execution(execution_id, fields, [read_notification(id_, note) for id_, note in found if note])
+        with _readable(f"execution {execution_id!r}"):
+            found = read_execution(execution_id, fields, [])
+            ids = fields.get("notifications", b"").decode().split()
+        notes = [note for id_ in ids if (note := await self._notification(id_, found.status)) is not None]
+        return structs.replace(found, notifications=notes)
+
+    async def _notification(self, id_: str, told: Status) -> Notification | None:
+        """Return a notification as the API shows it; a damaged one must not hide its execution."""
+        try:
+            fields = await self._hash(f"gb:n:{id_}")
+            with _readable(f"notification {id_!r}"):
+                return read_notification(id_, fields) if fields else None
+        except Unreadable as error:
+            return Notification(id=id_, notifier="", status=told, state="dead", last_error=str(error))
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
-        """Return one delivery as the API shows it; raises StoreUnavailable."""
+        """Return one delivery as the API shows it; raises Unreadable and StoreUnavailable."""
         fields = await self._hash(f"gb:d:{delivery_id}")
-        return read_delivery(delivery_id, fields) if "record" in fields else None
+        with _readable(f"delivery {delivery_id!r}"):
+            return read_delivery(delivery_id, fields) if fields else None
 
     async def body(self, delivery_id: str) -> bytes | None:
         """Return a delivery's body while it is kept; raises StoreUnavailable."""
-        async with _redis_errors():
+        async with redis_errors():
             stored: bytes | None = await self.redis.get(f"gb:b:{delivery_id}")
         return None if stored is None else unpack_body(stored)
 
     async def run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
         """Run one of the scripts that people's orders are made of; raises StoreUnavailable."""
-        return await self._run(script, keys, arguments)
+        return await self._scripts.run(script, keys, arguments)
 
     async def _hash(self, key: str) -> Fields:
-        async with _redis_errors():
-            found: dict[bytes, bytes] = await self.redis.hgetall(key)  # type: ignore[misc]  # its stub says sync or async
-        return {name.decode(): value for name, value in found.items()}
-
-    async def _insist(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        """Run a script that is safe to repeat, over a connection that Redis may have closed meanwhile."""
-        for tried in range(1, _TRIES):
+        async with redis_errors():
             try:
-                return await self._run(script, keys, arguments)
-            except StoreUnavailable:
-                await asyncio.sleep(0.05 * tried)
-        return await self._run(script, keys, arguments)
-
-    async def _run(self, script: str, keys: list[str], arguments: list[Any]) -> Any:
-        """Run a script; calls made in the same turn of the loop share one round trip."""
-        try:
-            return await self._submit(script, keys, arguments)
-        except NoScriptError:
-            # Redis was restarted or flushed. Nothing of the script ran, so running it again is safe.
-            async with _redis_errors():
-                await self._load()
-                return await self._submit(script, keys, arguments)
-        except (RedisError, OSError) as error:
-            raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
-
-    def _submit(self, script: str, keys: list[str], arguments: list[Any]) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-        command = ("EVALSHA", self._shas.get(script, script), len(keys), *keys, *arguments)
-        self._queue.append(_Call(command, script in _PROMISES, future))
-        if len(self._queue) == 1:
-            loop.call_soon(self._start_flush)
-        return future
-
-    def _start_flush(self) -> None:
-        batch, self._queue = self._queue, []
-        task = asyncio.create_task(self._flush(batch))
-        self._flushing.add(task)
-        task.add_done_callback(self._flushing.discard)
-
-    async def _flush(self, batch: list["_Call"]) -> None:
-        pipeline = self.redis.pipeline(transaction=False)
-        for call in batch:
-            pipeline.execute_command(*call.command)
-        asks = self._replication.strict and any(call.promises for call in batch)
-        if asks:
-            pipeline.execute_command(*self._replication.question())
-        try:
-            answers = await pipeline.execute(raise_on_error=False)
-        except (RedisError, OSError) as error:
-            answers, asks = [error] * len(batch), False
-        confirmed = self._replication.confirmed(answers.pop()) if asks else True
-        for call, answer in zip(batch, answers, strict=True):
-            if call.future.done():
-                continue  # whoever asked has been cancelled
-            if isinstance(answer, Exception):
-                call.future.set_exception(answer)
-            elif call.promises and not confirmed:
-                call.future.set_exception(Unconfirmed(answer))
-            else:
-                call.future.set_result(answer)
-
-    async def _load(self) -> None:
-        for name, text in self._scripts.items():
-            self._shas[name] = await self.redis.script_load(text)
+                found: dict[bytes, bytes] = await self.redis.hgetall(key)  # type: ignore[misc]  # stub: sync or async
+            except ResponseError as error:
+                if "WRONGTYPE" in str(error):
+                    raise Unreadable(f"{key} in Redis is not ours: it holds another kind of value") from None
+                raise
+        return {name.decode(errors="replace"): value for name, value in found.items()}
 
 
-@contextlib.asynccontextmanager
-async def _redis_errors() -> AsyncIterator[None]:
+@contextlib.contextmanager
+def _readable(what: str) -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError) as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except RECORD_ERRORS as error:
+        raise Unreadable(f"{what}: {unreadable(error)}") from None

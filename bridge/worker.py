@@ -22,7 +22,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from bridge import pipeline, reports
+from bridge import pipeline, reports, upkeep
 from bridge.errors import StoreUnavailable
 from bridge.parts import Bridge
 from bridge.redis_pool import pool
@@ -51,6 +51,8 @@ class Supervisor:
         self._bridge = bridge
         self._stopping = asyncio.Event()
         self._redis = self._connect()
+        self._found: set[str] = set()
+        """What was wrong with Redis when it was last looked at."""
         self._tracker = Tracker(bridge.store, partial(pipeline.step, bridge), self._ring)
 
     def stop(self) -> None:
@@ -63,12 +65,20 @@ class Supervisor:
         failures = 0
         while not self._stopping.is_set():
             began = asyncio.get_running_loop().time()
+            await self._mend()
             await self._run_once(self._new_worker())
             lasted = asyncio.get_running_loop().time() - began
             failures = 0 if lasted > _RECOVERED_SECONDS else failures + 1
             await self._stop_comes_within(_PAUSES_SECONDS[min(failures, len(_PAUSES_SECONDS) - 1)])
         await self._tracker.drain()
         await self._redis.aclose(close_connection_pool=True)
+
+    async def _mend(self) -> None:
+        """Set aside what is in the way of everything, arq included; what it queued is rung for again."""
+        try:
+            await upkeep.mend(self._bridge.store)
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", reason=str(error))
 
     async def _run_once(self, worker: Worker) -> None:
         """Run one arq worker until it fails or `stop` is called; its jobs in hand are finished first."""
@@ -93,7 +103,10 @@ class Supervisor:
     def _new_worker(self) -> Worker:
         return Worker(
             functions=[func(_job(self._report), name="report", timeout=JOB_SECONDS, max_tries=1, keep_result=0)],
-            cron_jobs=[cron(_job(self._sweep), name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0)],
+            cron_jobs=[
+                cron(_job(self._sweep), name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0),
+                cron(_job(self._upkeep), name="upkeep", second=30, timeout=JOB_SECONDS, keep_result=0),
+            ],
             redis_pool=self._connect(),
             queue_name=QUEUE,
             on_startup=_job(self._start),
@@ -134,12 +147,27 @@ class Supervisor:
             await self._ring([notification_id], again)
 
     async def _sweep(self, _: dict[Any, Any]) -> None:
-        """Ring for every notification whose own ring got lost, or whose next attempt has come."""
+        """Set aside what is in the way of everything, and ring for what got lost or has come due."""
+        await self._mend()
         try:
             # Bounded, for it is a job with a time of its own; a longer backlog goes on with the next sweep.
             await self._ring(await self._bridge.store.ring(_RING_BATCH))
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
+
+    async def _upkeep(self, _: dict[Any, Any]) -> None:
+        """Let go of what is old, and say when Redis is set otherwise than it was."""
+        try:
+            await upkeep.trim(self._bridge.store)
+            found = await self._bridge.store.examine()
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", reason=str(error))
+            return
+        for finding in found:
+            if finding.text not in self._found:
+                say = log.error if finding.refused else log.warning
+                say("store.unfit" if finding.refused else "store.doubtful", finding=finding.text)
+        self._found = {finding.text for finding in found}
 
     async def _ring(self, notification_ids: list[str], after_seconds: float = 0) -> None:
         for notification_id in notification_ids:

@@ -8,7 +8,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local delivery = 'gb:d:' .. ARGV[1]
 
-local before = redis.call('HMGET', delivery, 'attempt', 'executions', 'outcome')
+local before = redis.pcall('HMGET', delivery, 'attempt', 'executions', 'outcome') -- of another type: overwritten below
 if before[1] == ARGV[2] then
   -- Our own earlier call, whose answer was lost on the way. Written again, so that a WAIT behind it waits for it.
   redis.call('HSET', delivery, 'attempt', ARGV[2])
@@ -19,7 +19,7 @@ if before[2] and before[2] ~= '' then
   local reached = false
   local answer = {'duplicate', before[3]}
   for id in string.gmatch(before[2], '%S+') do
-    local seen = redis.call('HMGET', 'gb:x:' .. id, 'record', 'status', 'final', 'reached')
+    local seen = redis.pcall('HMGET', 'gb:x:' .. id, 'record', 'status', 'final', 'reached')
     if not seen[1] or seen[3] ~= '1' or seen[4] == '1' then
       reached = true
     end

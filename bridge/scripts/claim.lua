@@ -1,12 +1,14 @@
 -- Take what is due, in one batch. Moving the due time by the lease *is* the claim: a dead holder's comes due again.
 -- KEYS  due, dead, the pause switches
 -- ARGV  most to take, token, milliseconds of lease for a trigger, for a poll, milliseconds until a paused one is looked
---       at again, seconds to keep its record, milliseconds between two probes of an engine that paused itself
+--       at again, seconds to keep its record, milliseconds between two probes of an engine that paused itself,
+--       how many claims of a poll in a row may get lost
 -- Answer {now, milliseconds until the next is due (-1: nothing waits), then per execution: kind, id, and the fields}
 -- kind  start   now in `starting`: the write-ahead intent, before any byte goes out
 --       probe   a start, too: the one that may go through to an engine that paused itself
 --       orphan  was found in `starting`: its holder died, nobody knows whether it was sent
 --       expired could not be sent before its deadline
+--       poison  a poll, too, but so many claims of it in a row were never committed that it is perhaps what kills workers
 --       poll
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -40,7 +42,7 @@ end
 
 local function take(id)
   local key = 'gb:x:' .. id
-  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held')
+  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held', 'token')
   if was.err or not was[1] or was[3] == '1' then
     -- Foreign, expired or already ended: it has no next step. What is not ours to read is shown to a person.
     redis.call('ZREM', KEYS[1], id)
@@ -71,6 +73,9 @@ local function take(id)
         'history', redis.call('HGET', key, 'history') .. '\n' .. now .. ' starting')
       redis.call('HINCRBY', key, 'attempts', 1)
     end
+    if kind == 'poll' and was[6] and redis.call('HINCRBY', key, 'uncommitted', 1) >= tonumber(ARGV[8]) then
+      kind = 'poison'
+    end
     if kind == 'held' then
       if redis.call('HSETNX', key, 'held', now) == 1 then
         redis.call('HSET', key, 'reason', 'held: ' .. why .. ' is paused')
@@ -90,11 +95,9 @@ end
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local taken, why = pcall(take, id)
   if not taken then
-    local text = type(why) == 'table' and why.err or tostring(why)
-    for _, refused in ipairs({'OOM', 'READONLY', 'MISCONF', 'NOREPLICAS'}) do
-      if string.find(text, refused, 1, true) then
-        return redis.error_reply(text) -- Redis takes no writes now: nothing is wrong with the record
-      end
+    local refused = no_writes(why)
+    if refused then
+      return redis.error_reply(refused)
     end
     -- A field is damaged. Nothing was sent; it must not stand in the way of all others.
     redis.call('ZREM', KEYS[1], id)

@@ -43,7 +43,7 @@ else
   redis.call('HDEL', key, 'final', 'finished')
   redis.call('ZADD', KEYS[1], now + ARGV[3], id)
 end
-redis.call('HDEL', key, 'token')
+redis.call('HDEL', key, 'token', 'uncommitted')
 redis.call('EXPIRE', key, ARGV[6])
 
 for i = last + 1, #ARGV, 3 do

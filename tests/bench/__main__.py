@@ -30,6 +30,7 @@ from bridge.emulators.serving import Server
 from bridge.records import DeliveryRecord, Record
 from bridge.store import Store
 from tests.bench import recording
+from tests.bench.memory import lived
 
 WHSEC = "whsec_" + b64encode(b"0123456789abcdef0123456789abcdef").decode()
 SECRETS = {"RELAY_SECRET": WHSEC, "GENESIS_KEY": "k"}
@@ -156,6 +157,22 @@ async def in_flight(directory: Path, redis_url: str, executions: int) -> list[Fi
     return [Figure(what, f"{heavy:.0f} MB", f"{empty:.0f} MB with none; {polls:,} polls made")]
 
 
+async def memory(redis_url: str, executions: int) -> list[Figure]:
+    """Weigh what executions leave in Redis, with their records there and when these have expired."""
+    store = Store(redis_url)
+    await store.redis.flushall()
+    left = await lived(store, executions)
+    await store.close()
+    grown, back = left.bytes_after - left.bytes_before, left.bytes_expired - left.bytes_before
+    return [
+        Figure(
+            f"Redis after {executions:,} executions, with deliveries, bodies and notifications",
+            f"{grown / executions / 1000:.1f} kB each",
+            f"{grown / left.bytes_of_records:.2f} of what their keys take; {back / grown:.1%} when these have expired",
+        )
+    ]
+
+
 async def started(
     command: str, directory: Path, redis_url: str, genesis_url: str
 ) -> tuple[asyncio.subprocess.Process, str]:
@@ -206,6 +223,7 @@ async def measure(*, short: bool) -> list[Figure]:
                 *rules(directory, 3 if short else 15),
                 *await latency(directory, server.url, 20 if short else 400),
                 *await in_flight(directory, server.url, 200 if short else 10_000),
+                *await memory(server.url, 200 if short else 100_000),
                 *await explaining(directory, server.url, 20 if short else 1000),
                 *checking(directory, 20 if short else 500),
             ]

@@ -7,10 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from tests.chaos.checker import check
-from tests.chaos.storm import NEVER, Plan, graceful, storm
+from tests.chaos.storm import Plan, power_losses, rolling, steady, storm
 
 SHOWN = 30
 
@@ -22,13 +22,21 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=40, help="deliveries per second")
     parser.add_argument("--keep", type=Path, help="a directory to leave logs and data in")
-    parser.add_argument("--graceful", choices=["workers", "all"], help="only SIGTERM, and no faults: rolling restarts")
+    parser.add_argument("--away", type=float, help="how many seconds Redis stays away after a blow (0 to 2)")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--rolling", action="store_true", help="no faults, only rolling restarts behind a balancer")
+    kind.add_argument("--power", action="store_true", help="power losses instead of kills of Redis")
+    kind.add_argument("--steady", action="store_true", help="only Redis is struck: how soon is all back at work?")
     asked = parser.parse_args()
     plan = Plan(seconds=asked.seconds, seed=asked.seed, rate=asked.rate)
-    if asked.graceful:
-        plan = graceful(plan)
-    if asked.graceful == "workers":
-        plan = msgspec.structs.replace(plan, web_life=(NEVER, NEVER))
+    if asked.away is not None:
+        plan = replace(plan, redis_away=(asked.away, asked.away))
+    if asked.rolling:
+        plan = rolling(plan)
+    if asked.power:
+        plan = power_losses(plan)
+    if asked.steady:
+        plan = steady(plan)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         after, blows = asyncio.run(storm(asked.keep or Path(name), plan))
@@ -38,6 +46,8 @@ def main() -> int:
     print("| what | how many |\n|---|---|")  # noqa: T201
     for what, count in figures.items():
         print(f"| {what} | {count:,} |")  # noqa: T201
+    for what, seconds in verdict.waits.items():
+        print(f"| {what} | {seconds:.1f} s |")  # noqa: T201
     for violation in verdict.violations[:SHOWN]:
         print(violation)  # noqa: T201
     return 1 if verdict.violations else 0

@@ -1,8 +1,10 @@
 """What must be true after a storm: a pure function over the journals of both ends and the records in between."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -72,15 +74,19 @@ class After(Struct):
     """Executions and notifications that still have a next step."""
     eternal: list[str] = []
     """Records that will never expire."""
+    back_at_work: list[float] = []
+    """Seconds from each return of Redis until a delivery had been taken and a trigger sent."""
     trouble: list[str] = []
     """Processes that ended by themselves or badly, and errors logged."""
 
 
 class Verdict(Struct):
-    """A row of figures, and every violation of an invariant."""
+    """A table of figures, and every violation of an invariant."""
 
     figures: dict[str, int]
     violations: list[str]
+    waits: dict[str, float] = {}
+    """Seconds."""
 
 
 def check(after: After) -> Verdict:
@@ -96,7 +102,7 @@ def check(after: After) -> Verdict:
         *_no_answer_but_503(after),
         *(f"I9 {what}" for what in after.trouble),
     ]
-    return Verdict(_figures(after), violations)
+    return Verdict(_figures(after), violations, _waits(after))
 
 
 def _figures(after: After) -> dict[str, int]:
@@ -122,6 +128,24 @@ def _figures(after: After) -> dict[str, int]:
         "notifications received repeatedly": sum(received[note.id] > 1 for note in notes),
         "notifications dead": sum(note.state == "dead" for note in notes),
     }
+
+
+def _waits(after: After) -> dict[str, float]:
+    found = {
+        "Redis' return to a delivery taken and a trigger sent, median": after.back_at_work
+        and median(after.back_at_work),
+        "Redis' return to a delivery taken and a trigger sent, longest": max(after.back_at_work, default=0),
+        "trigger claimed by a worker that was lost to `unknown`, longest": max(_orphaned(after), default=0),
+    }
+    return {what: seconds for what, seconds in found.items() if seconds}
+
+
+def _orphaned(after: After) -> Iterator[float]:
+    """Yield, per trigger that was lost with its worker, the seconds from its intent to its `unknown`."""
+    for execution in after.executions:
+        for was, then in itertools.pairwise(execution.history):
+            if was.status == Status.STARTING and then.note == "the worker was lost while the trigger was on its way":
+                yield (datetime.fromisoformat(then.at) - datetime.fromisoformat(was.at)).total_seconds()
 
 
 def _key(execution: Execution) -> tuple[str, str]:

@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import os
-import random
 import signal
-import socket
 import sys
 import time
 from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,13 +15,14 @@ from typing import Any, Self
 import httpx
 import msgspec
 
-from bridge.embedded import Embedded
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver, relay
 from bridge.emulators.serving import Server
-from bridge.model import Execution
+from bridge.model import Durability, Execution
 from bridge.store import Store
+from tests.chaos.valkey import Valkey
+from tests.ports import free_port
 
 WHSEC = "whsec_" + b64encode(b"0123456789abcdef0123456789abcdef").decode()
 SECRETS = {"RELAY_SECRET": WHSEC, "GENESIS_KEY": "k", "CALLBACK_SECRET": WHSEC}
@@ -64,8 +64,9 @@ QUICK = Template(timeline=(("pending", 0.1), ("running", 0.3), ("completed", Non
 class Process:
     """One of ours, `serve` or `worker`; what it logs goes to a file."""
 
-    def __init__(self, place: "Place", command: str, number: int) -> None:
+    def __init__(self, place: "Place", command: str, number: int, redis_url: str) -> None:
         self._place = place
+        self._redis_url = redis_url
         self.command = command
         self.log = place.directory / f"{command}-{number}.log"
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -76,24 +77,25 @@ class Process:
     def alive(self) -> bool:
         return self._running is not None and self._running.returncode is None
 
-    async def start(self, crash_at: str = "", stop_at: str = "") -> None:
-        environ = {
+    async def start(self, crash_at: str = "", stop_at: str = "", environ: Mapping[str, str] | None = None) -> None:
+        whole = {
             **{name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")},
             **SECRETS,
             "BRIDGE_CONFIG": str(self._place.config),
-            "BRIDGE_REDIS_URL": self._place.valkey.url,
+            "BRIDGE_REDIS_URL": self._redis_url,
             "BRIDGE_PORT": self.url.rpartition(":")[2],
             "BRIDGE_LOG": "json",
             "CRASH_AT": crash_at,
             "STOP_AT": stop_at,
+            **(environ or {}),
         }
         with self.log.open("ab") as log:
             self._log_from = log.tell()
             self._running = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tests.chaos.run_process", self.command, env=environ, stdout=log, stderr=log
+                sys.executable, "-m", "tests.chaos.run_process", self.command, env=whole, stdout=log, stderr=log
             )
 
-    async def ready(self, seconds: float = 20) -> None:
+    async def ready(self, seconds: float = 60) -> None:
         """Wait until it has begun: from then on it answers to SIGTERM, and a web process takes deliveries."""
         async with asyncio.timeout(seconds):
             while b"process.started" not in self.said():
@@ -128,23 +130,27 @@ class Process:
 class Place:
     """Everything one run needs, gone without a trace afterwards; one seed gives one run."""
 
-    def __init__(self, directory: Path, template: Template = QUICK) -> None:
+    def __init__(self, directory: Path, template: Template = QUICK, durability: Durability = "standard") -> None:
         directory.mkdir(exist_ok=True)
         self.directory = directory
-        self.valkey = Embedded(directory / "data")
+        self.durability = durability
+        self.valkey = Valkey(directory / "data", fsync="always" if durability == "strict" else "everysec")
         self.genesis = Genesis(keys={"k": None}, any_template=True, default=template)
         self.receiver = Receiver([WHSEC], strict=True)
         self.config = directory / "bridge.yaml"
         self.processes: list[Process] = []
         self.store = Store(self.valkey.url)
         self._stack = contextlib.AsyncExitStack()
-        self._client = httpx.AsyncClient(timeout=5)
+        # A connection for each delivery: one that is kept open would hide who takes new ones.
+        self._client = httpx.AsyncClient(timeout=5, limits=httpx.Limits(max_keepalive_connections=0))
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self.valkey.start)
         await self._stack.enter_async_context(Server(self.genesis))
         await self._stack.enter_async_context(Server(self.receiver))
-        text = CONFIG.replace("@GENESIS@", self.genesis.url).replace("@RECEIVER@", self.receiver.url)
+        text = f"durability: {self.durability}\n{CONFIG}".replace("@GENESIS@", self.genesis.url).replace(
+            "@RECEIVER@", self.receiver.url
+        )
         self.config.write_text(text)
         return self
 
@@ -156,19 +162,19 @@ class Place:
             process.send(signal.SIGKILL)
         await asyncio.gather(*(process.ended() for process in self.processes if process.alive))
         await self.store.close()
-        await asyncio.to_thread(self.valkey.stop)
+        self.valkey.kill()
         await self._stack.aclose()
 
-    def process(self, command: str) -> Process:
-        made = Process(self, command, len(self.processes))
+    def process(self, command: str, redis_url: str = "") -> Process:
+        made = Process(self, command, len(self.processes), redis_url or self.valkey.url)
         self.processes.append(made)
         return made
 
-    async def deliver(self, web: Process, n: int, event: str = "one") -> httpx.Response:
+    async def deliver(self, url: str, n: int, event: str = "one") -> httpx.Response:
         """Sign and send delivery number `n`; raises httpx.TransportError."""
         body = msgspec.json.encode({"type": event, "n": str(n)})
         headers = relay(body, secret=WHSEC, message_id=f"msg_{n}")
-        return await self._client.post(f"{web.url}/hooks/relay", content=body, headers=headers)
+        return await self._client.post(f"{url}/hooks/relay", content=body, headers=headers)
 
     async def executions(self) -> list[Execution]:
         """Return every execution that is stored."""
@@ -191,17 +197,3 @@ class Place:
         """Count the executions and notifications that still have a next step."""
         redis: Any = self.store.redis
         return int(await redis.zcard("gb:due")) + int(await redis.zcard("gb:outbox"))
-
-    def kill_valkey(self) -> None:
-        """Kill the server as a crash would; `valkey.start` starts it on what its log holds."""
-        assert self.valkey._process is not None
-        os.kill(self.valkey._process.pid, signal.SIGKILL)
-        self.valkey._process.wait()
-
-
-def free_port() -> int:
-    """Find a port below those that outgoing connections are given, so that it is still free after a restart."""
-    while True:
-        port = random.randint(12_000, 31_000)  # noqa: S311 - not a secret
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port

@@ -1,61 +1,39 @@
 """Load, and everything that can be killed being killed; then calm, and the collection of what is left."""
 
 import asyncio
+import contextlib
 import itertools
 import random
 import signal
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
 
-from bridge.emulators.exchange import Answer, Scripted
-from bridge.emulators.genesis_faults import Fault
+from bridge.model import Durability
+from tests.chaos.balancer import Balancer
+from tests.chaos.blows import (
+    CALLBACK_FAULTS,
+    FETCH_FAULTS,
+    NETWORK_BLOWS,
+    NO_CALLBACK_FAULT,
+    NO_FAULT,
+    REDIS_BLOWS,
+    TRIGGER_FAULTS,
+    strike_network,
+    strike_redis,
+)
 from tests.chaos.checker import After, Callback, Sent, Trigger
 from tests.chaos.place import Place, Process
+from tests.journey.fault_proxy import FaultProxy
 
-TRIGGER_FAULTS = (
-    Fault("drop_before_run"),
-    Fault("drop_before_run", reset=True),
-    Fault("drop_after_run"),
-    Fault("drop_after_run", reset=True),
-    Fault("delay", seconds=2.5),
-    Fault("gateway_502"),
-    Fault("gateway_502", runs=True),
-    Fault("bare_500"),
-    Fault("unavailable_503", retry_after="1"),
-    Fault("too_many_429", retry_after="1"),
-    Fault("success_false"),
-    Fault("truncated_body"),
-    Fault("truncated_json"),
-    Fault("error", error="not_strings"),
-    Fault("redirect"),
-)
-FETCH_FAULTS = (
-    Fault("drop_before_run"),
-    Fault("delay", seconds=2.5),
-    Fault("gateway_502"),
-    Fault("bare_500"),
-    Fault("unavailable_503", retry_after="1"),
-    Fault("too_many_429", retry_after="1"),
-    Fault("truncated_body"),
-    Fault("truncated_json"),
-)
-CALLBACK_FAULTS = (
-    Scripted(answer=Answer(status=500)),
-    Scripted(answer=Answer(status=503, headers={"retry-after": "1"})),
-    Scripted(answer=Answer(status=302, headers={"location": "/elsewhere"})),
-    Scripted(answer=Answer(drop="close")),
-    Scripted(answer=Answer(drop="reset")),
-    Scripted(answer=Answer(status=204, delay_seconds=2.5)),
-)
 OF_REDIS_KILLED = ("Worker.finish_job()", "Unclosed Pipeline client", "Unclosed connection")
 """What arq and redis-py say through asyncio about a connection that was killed; nobody awaits these tasks of theirs."""
-NO_FAULT = Fault("delay", seconds=0)
-NO_CALLBACK_FAULT = Scripted(answer=Answer(status=204))
+REFUSED_AT_START = b"Redis: this server is a replica"
 REFUSED = ("unavailable_503", "too_many_429")
 TRIES = 30
 DRAIN_SECONDS = 30
@@ -76,14 +54,32 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     fault_share: float = 0.2
     worker_life: tuple[float, float] = (0.3, 2.5)
     web_life: tuple[float, float] = (6.0, 14.0)
-    redis_life: tuple[float, float] = (6.0, 10.0)
+    redis_life: tuple[float, float] = (5.0, 9.0)
+    redis_away: tuple[float, float] = (0.0, 2.0)
+    network_life: tuple[float, float] = (1.0, 6.0)
     blows: tuple[int, int, int] = (6, 2, 2)
     """The shares of SIGKILL, SIGTERM and SIGSTOP."""
+    redis_blows: dict[str, int] = msgspec.field(default_factory=REDIS_BLOWS.copy)
+    durability: Durability = "strict"
+    rolling: bool = False
+    """Nothing but restarts as a deploy does them: SIGTERM, one after the other, behind a balancer, and no faults."""
 
 
-def graceful(plan: Plan) -> Plan:
-    """Return the plan with nothing but restarts as a deploy does them: SIGTERM, and no other fault."""
-    return msgspec.structs.replace(plan, blows=(0, 1, 0), fault_share=0, redis_life=(NEVER, NEVER))
+def rolling(plan: Plan) -> Plan:
+    """Return the plan with nothing but rolling restarts."""
+    calm = (NEVER, NEVER)
+    return msgspec.structs.replace(plan, rolling=True, fault_share=0, redis_life=calm, network_life=calm)
+
+
+def power_losses(plan: Plan) -> Plan:
+    """Return the plan with a power loss wherever the server would be killed."""
+    return msgspec.structs.replace(plan, redis_blows={"power loss": 1})
+
+
+def steady(plan: Plan) -> Plan:
+    """Return the plan with blows to Redis alone, so that it shows how soon all is back at work."""
+    calm = (NEVER, NEVER)
+    return msgspec.structs.replace(plan, worker_life=calm, web_life=calm, network_life=calm)
 
 
 class Storm:
@@ -95,28 +91,38 @@ class Storm:
         self.sent: list[Sent] = []
         self.blows: Counter[str] = Counter()
         self.trouble: list[str] = []
-        self._webs = [place.process("serve") for _ in range(plan.webs)]
-        self._workers = [place.process("worker") for _ in range(plan.workers)]
+        self.returns: list[float] = []
+        """When Redis was as it should be again (monotonic seconds)."""
+        self.taken: list[float] = []
+        """When a delivery was taken."""
+        self._proxies = [FaultProxy(place.valkey.port) for _ in range(plan.webs + plan.workers)]
+        self._webs: list[Process] = []
+        self._workers: list[Process] = []
+        self._balancer: Balancer | None = None
         self._over = asyncio.Event()
         self._sending: set[asyncio.Task[None]] = set()
 
     async def blow(self) -> After:
         """Run the whole of it and return what is left."""
-        await self._all_up()
-        fates = [
-            *(self._fate(worker, self._dice(f"worker {i}"), self.plan.worker_life)
-              for i, worker in enumerate(self._workers)),
-            *(self._fate(web, self._dice(f"web {i}"), self.plan.web_life) for i, web in enumerate(self._webs)),
-            self._redis_fate(self._dice("redis")),
-            self._feed(self._dice("faults")),
-            self._load(self._dice("load")),
-        ]  # fmt: skip
+        async with contextlib.AsyncExitStack() as stack:
+            for proxy in self._proxies:
+                await stack.enter_async_context(proxy)
+            urls = iter([proxy.url for proxy in self._proxies])
+            self._webs = [self.place.process("serve", next(urls)) for _ in range(self.plan.webs)]
+            self._workers = [self.place.process("worker", next(urls)) for _ in range(self.plan.workers)]
+            await self._all_up()
+            if self.plan.rolling:
+                balancer = Balancer([web.url for web in self._webs])
+                self._balancer = await stack.enter_async_context(balancer)
+                await asyncio.gather(*(balancer.sees(web.url) for web in self._webs))
+            return await self._blow()
+
+    async def _blow(self) -> After:
         async with asyncio.TaskGroup() as tasks:
-            for fate in fates:
+            for fate in self._fates():
                 tasks.create_task(fate)
             await asyncio.sleep(self.plan.seconds)
             self._over.set()
-        await asyncio.to_thread(self.place.valkey.start)
         await self._all_up()
         while self._sending:
             await asyncio.wait(self._sending)
@@ -128,15 +134,40 @@ class Storm:
         after.trouble = self.trouble
         return after
 
+    def _fates(self) -> Iterator[Coroutine[Any, Any, None]]:
+        if self.plan.rolling:
+            yield self._roll(self._workers)
+            yield self._roll(self._webs)
+        else:
+            for i, worker in enumerate(self._workers):
+                yield self._fate(worker, self._dice(f"worker {i}"), self.plan.worker_life)
+            for i, web in enumerate(self._webs):
+                yield self._fate(web, self._dice(f"web {i}"), self.plan.web_life)
+        yield self._redis_fate(self._dice("redis"))
+        yield self._network_fate(self._dice("network"))
+        yield self._feed(self._dice("faults"))
+        yield self._load(self._dice("load"))
+
     def _dice(self, name: str) -> random.Random:
         return random.Random(f"{self.plan.seed} {name}")  # noqa: S311 - chance, not secrecy
 
     async def _all_up(self) -> None:
-        processes = (*self._webs, *self._workers)
-        for process in processes:
+        await asyncio.gather(*(self._up(process) for process in (*self._webs, *self._workers)))
+
+    async def _up(self, process: Process) -> None:
+        """Start a process as an orchestrator does: again, when it refused what Redis was just then."""
+        while True:
             if not process.alive:
                 await process.start()
-        await asyncio.gather(*(process.ready() for process in processes))
+            try:
+                await process.ready()
+            except AssertionError:
+                if REFUSED_AT_START not in process.said():
+                    raise
+                self.blows[f"{process.command} refused to start on a replica"] += 1
+                await asyncio.sleep(0.5)
+            else:
+                return
 
     async def _pause(self, seconds: float) -> bool:
         """Sleep; returns whether the storm is still on."""
@@ -162,8 +193,7 @@ class Storm:
                 await process.ended()
             else:
                 await self._drained(process)
-            await process.start()
-            await process.ready()
+            await self._up(process)
 
     async def _drained(self, process: Process) -> None:
         process.send(signal.SIGTERM)
@@ -177,12 +207,31 @@ class Storm:
         if code != 0:
             self.trouble.append(f"a {process.command} ended with {code} after SIGTERM")
 
+    async def _roll(self, processes: list[Process]) -> None:
+        """Restart one after the other, as a deploy does: the next one when this one is at work again."""
+        for process in itertools.cycle(processes):
+            if not await self._pause(0.2):
+                return
+            self.blows[f"{process.command} SIGTERM"] += 1
+            await self._drained(process)
+            await self._up(process)
+            if self._balancer is not None and process.command == "serve":
+                await self._balancer.sees(process.url)
+
     async def _redis_fate(self, dice: random.Random) -> None:
         while await self._pause(dice.uniform(*self.plan.redis_life)):
-            self.blows["Redis SIGKILL"] += 1
-            self.place.kill_valkey()
-            await asyncio.sleep(dice.uniform(0, 2))
-            await asyncio.to_thread(self.place.valkey.start)
+            [blow] = dice.choices(list(self.plan.redis_blows), list(self.plan.redis_blows.values()))
+            self.blows[f"Redis {blow}"] += 1
+            await strike_redis(self.place.valkey, blow, dice.uniform(*self.plan.redis_away), dice)
+            self.returns.append(time.monotonic())
+
+    async def _network_fate(self, dice: random.Random) -> None:
+        while await self._pause(dice.uniform(*self.plan.network_life)):
+            [blow] = dice.choices(list(NETWORK_BLOWS), list(NETWORK_BLOWS.values()))
+            self.blows[f"network {blow}"] += 1
+            await strike_network(dice.choice(self._proxies), blow, dice)
+        for proxy in self._proxies:
+            proxy.cut_at = None
 
     async def _feed(self, dice: random.Random) -> None:
         """Keep the emulators' scripts long enough: mostly nothing happens, and sometimes something does."""
@@ -224,14 +273,15 @@ class Storm:
         """Deliver as a patient sender does: again, elsewhere, until somebody says 2xx."""
         await asyncio.sleep(delay)
         for tried in range(TRIES):
-            web = self._webs[(first + tried) % len(self._webs)]
+            web = self._balancer or self._webs[(first + tried) % len(self._webs)]
             try:
-                answer = await self.place.deliver(web, int(sent.n), event)
+                answer = await self.place.deliver(web.url, int(sent.n), event)
             except httpx.TransportError:
                 sent.answers.append(0)
             else:
                 sent.answers.append(answer.status_code)
                 if answer.is_success:
+                    self.taken.append(time.monotonic())
                     said = answer.json()
                     sent.deliveries.append(said["delivery_id"])
                     sent.executions.append([one["id"] for one in said["executions"]])
@@ -263,8 +313,18 @@ class Storm:
             deliveries={key.removeprefix("gb:d:") for key in keys if key.startswith("gb:d:")},
             dead={member.decode() for member in await redis.zrange("gb:dead", 0, -1)},
             left=await place.left(),
+            back_at_work=self._back_at_work(),
             eternal=[key for key, life in zip(keys, lives, strict=True) if life < 0],
         )
+
+    def _back_at_work(self) -> list[float]:
+        """Return, for each return of Redis, the seconds until a delivery had been taken and a trigger sent."""
+        triggered = [record.monotonic for record in self.place.genesis.triggers]
+        waits = []
+        for since in self.returns:
+            after = [min((at for at in moments if at > since), default=None) for moments in (self.taken, triggered)]
+            waits += [max(at for at in after if at is not None) - since] if None not in after else []
+        return waits
 
     def _errors(self) -> list[str]:
         found = []
@@ -273,6 +333,8 @@ class Storm:
                 try:
                     said = msgspec.json.decode(line)
                 except msgspec.DecodeError:
+                    if line.startswith(REFUSED_AT_START):
+                        continue
                     # A line that a kill cut off; what is no log line at all is a traceback or the like.
                     said = {"level": "info" if line.startswith(b"{") else "error", "event": repr(line)}
                 expected = said["event"] == "notification.dead" or any(one in said["event"] for one in OF_REDIS_KILLED)
@@ -283,6 +345,6 @@ class Storm:
 
 async def storm(directory: Path, plan: Plan) -> tuple[After, Counter[str]]:
     """Blow once over a new place; returns what is left and how often each blow was dealt."""
-    async with Place(directory) as place:
+    async with Place(directory, durability=plan.durability) as place:
         blowing = Storm(place, plan)
         return await blowing.blow(), blowing.blows

@@ -100,6 +100,17 @@ def test_an_unknown_is_counted_and_is_no_violation() -> None:
     assert (verdict.figures["unknown"], verdict.figures["unknown that ran"]) == (1, 1)
 
 
+def test_what_had_to_be_waited_for_is_told() -> None:
+    """How long Redis' return and a lost worker cost."""
+    after = unsure()
+    assert check(after).waits == {}
+    lost = "the worker was lost while the trigger was on its way"
+    history = [Change(AT, Status.STARTING), Change("2026-11-22T07:00:04.500Z", Status.UNKNOWN, lost)]
+    after.executions = [msgspec.structs.replace(after.executions[0], history=history)]
+    after.back_at_work = [0.5, 2.0, 0.25]
+    assert list(check(after).waits.values()) == [0.5, 2.0, 4.5]
+
+
 def test_a_late_answer_may_take_an_unknown_back() -> None:
     """Then two callbacks tell two ends, and both are true."""
     after = fine()

@@ -63,9 +63,9 @@ async def killed(directory: Path, point: str) -> End:
         await web.ready()
         if at_web:
             with pytest.raises(httpx.TransportError):
-                await place.deliver(web, 1)
+                await place.deliver(web.url, 1)
         else:
-            assert (await place.deliver(web, 1)).status_code == 202
+            assert (await place.deliver(web.url, 1)).status_code == 202
             await worker.start(point)
         exit_code = await (web if at_web else worker).ended()
         began = time.monotonic()
@@ -74,7 +74,7 @@ async def killed(directory: Path, point: str) -> End:
             await web.ready()
         await worker.start()
         await worker.ready()
-        repeat = (await place.deliver(web, 1)).json()["outcome"]
+        repeat = (await place.deliver(web.url, 1)).json()["outcome"]
         assert await place.settled(40), f"{point}: not settled"
         seconds = time.monotonic() - began
         [execution] = await place.executions()

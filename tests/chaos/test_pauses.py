@@ -32,7 +32,7 @@ async def paused(directory: Path, point: str) -> End:
         await web.start()
         await sleeper.start(stop_at=point)
         await web.ready()
-        assert (await place.deliver(web, 1)).status_code == 202
+        assert (await place.deliver(web.url, 1)).status_code == 202
         await sleeper.stopped()
         await healthy.start()
         await healthy.ready()

@@ -4,13 +4,14 @@ import asyncio
 from typing import Any
 
 import pytest
+import uvloop
 from arq.connections import ArqRedis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.errors import SettingsError
-from bridge.redis_pool import SentinelPool, Sentinels, pool
+from bridge.redis_pool import GuardedWrites, SentinelPool, Sentinels, pool
 
 BOUNDS = {"socket_timeout": 3.0, "socket_connect_timeout": 2.0, "health_check_interval": 15}
 
@@ -145,3 +146,23 @@ async def test_arq_takes_such_a_pool() -> None:
     with pytest.raises(RedisConnectionError, match="no sentinel"):
         await client.ping()
     await client.aclose(close_connection_pool=True)
+
+
+def test_a_connection_that_is_closed_under_uvloop_is_a_connection_error(redis_url: str) -> None:
+    """Uvloop raises RuntimeError where asyncio raises an OSError, and redis-py knows the latter only."""
+
+    async def write_after_its_end() -> None:
+        made = pool(redis_url).make_connection()
+        await made.connect()
+        made._writer.transport.abort()
+        await asyncio.sleep(0.05)
+        with pytest.raises(RedisConnectionError):
+            await made.send_command("PING")
+
+    uvloop.run(write_after_its_end())
+
+
+@pytest.mark.parametrize("url", ["redis://x", "rediss://x", "unix:///x", "sentinel://x/m", "sentinel://x/m?tls=true"])
+def test_every_kind_of_connection_is_guarded(url: str) -> None:
+    """Whatever the URL."""
+    assert issubclass(pool(url).connection_class, GuardedWrites)

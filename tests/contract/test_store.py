@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -7,10 +8,10 @@ import pytest
 from msgspec import structs
 from redis.asyncio import Redis
 
-from bridge.errors import StoreUnavailable
+from bridge.errors import StoreUnavailable, Unreadable
 from bridge.model import Progress, Status
 from bridge.records import Claim, DeliveryRecord, NewNotification, NotificationClaim, Recipient, Record, Step
-from bridge.store import RECORD_SECONDS, Store
+from bridge.store import MOST_UNCOMMITTED, RECORD_SECONDS, Store
 
 DELIVERY = DeliveryRecord(
     source="github", event="push", action=None, key="guid", reason=None, config="cafe", rules=[{"rule": "r"}]
@@ -29,7 +30,9 @@ RECORD = Record(
 
 
 async def accepted(store: Store, execution_id: str = "x_1", record: Record = RECORD) -> None:
-    await store.accept(f"d_of_{execution_id}", DELIVERY, "accepted", b"{}", {execution_id: record})
+    delivery_id = f"d_of_{execution_id}"
+    record = structs.replace(record, delivery_id=delivery_id)
+    await store.accept(delivery_id, DELIVERY, "accepted", b"{}", {execution_id: record})
 
 
 async def claimed(store: Store) -> Claim:
@@ -100,6 +103,18 @@ async def test_every_key_of_a_delivery_expires(store: Store) -> None:
     await ended(store, note("msg_1"))
     for key in await store.redis.keys("gb:[dbxn]:*"):
         assert 0 < await store.redis.ttl(key) <= RECORD_SECONDS
+
+
+async def test_bodies_go_when_their_time_is_over_and_records_stay(redis_url: str, store: Store) -> None:
+    """At least 30 days after their last change, and never shorter than the bodies."""
+    for days, record_days in ((1, 30), (60, 60)):
+        kept = Store(redis_url, retention=timedelta(days=days))
+        await store.redis.flushall()
+        await ended(kept, note("msg_1"))
+        for pattern, at_most in (("gb:b:*", days), ("gb:[dxn]:*", record_days)):
+            for key in await store.redis.keys(pattern):
+                assert at_most * 86_400 - 60 < await store.redis.ttl(key) <= at_most * 86_400
+        await kept.close()
 
 
 async def test_a_repeat_is_a_duplicate_with_the_first_ones_executions(store: Store) -> None:
@@ -488,7 +503,7 @@ async def test_an_accept_repeated_after_a_lost_answer_is_no_duplicate(store: Sto
     """The attempt's id tells our own earlier call from another sender's."""
     record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60]
     keys = ["gb:due", "gb:bell"]
-    answers = [await store._run("accept", keys, ["d_1", "attempt", *record]) for _ in range(2)]
+    answers = [await store.run("accept", keys, ["d_1", "attempt", *record]) for _ in range(2)]
     assert answers == [[b"stored"], [b"stored"]]
 
 
@@ -505,3 +520,100 @@ async def test_a_damaged_field_costs_its_own_execution_only(store: Store, field:
     assert [claim.execution.id for claim in batch.claims] == ["x_2"]
     assert await store.redis.zrange("gb:dead", 0, -1) == [b"x x_1 the record cannot be read"]
     assert await store.redis.zscore("gb:due", "x_1") is None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("record", "{"), ("record", '{"execution": 1}'), ("next", "soon"), ("attempts", "many")]
+)
+async def test_a_damaged_notification_goes_to_the_dead_letters(store: Store, field: str, value: str) -> None:
+    """It is not rung for again and again, and its execution can still be looked at."""
+    await ended(store, note("msg_1"))
+    await store.redis.hset("gb:n:msg_1", field, value)
+    assert await store.claim_notification("msg_1") is None
+    [dead] = await store.redis.zrange("gb:dead", 0, -1)
+    assert dead.startswith(b"n msg_1 the record cannot be read")
+    assert await store.redis.zcard("gb:outbox") == 0
+    execution = await store.execution("x_1")
+    assert execution is not None
+    assert [(one.id, one.state) for one in execution.notifications] == [("msg_1", "dead")] or field == "next"
+
+
+async def test_a_foreign_notification_goes_to_the_dead_letters(store: Store) -> None:
+    """Another kind of value under its name costs nobody else anything."""
+    await ended(store, note("msg_1", in_order=True), note("msg_2", in_order=True))
+    await store.redis.delete("gb:n:msg_1")
+    await store.redis.set("gb:n:msg_1", "whose is this?")
+    assert await store.claim_notification("msg_1") is None
+    assert await store.claim_notification("msg_2") is not None
+    assert await store.redis.zrange("gb:dead", 0, -1) == [b"n msg_1 the record cannot be read"]
+    execution = await store.execution("x_1")
+    assert execution is not None
+    assert "is not ours" in (execution.notifications[0].last_error or "")
+
+
+async def test_a_damaged_neighbour_does_not_hold_up_a_chat(store: Store) -> None:
+    """Its notifier is unknown, so the next message is sent."""
+    await ended(store, note("msg_1", in_order=True), note("msg_2", in_order=True))
+    await store.redis.hset("gb:n:msg_1", "record", "{")
+    assert await store.claim_notification("msg_2") is not None
+
+
+async def test_a_full_redis_takes_no_notification_out_of_the_outbox(store: Store) -> None:
+    """It is no damaged record, and is attempted when there is room again."""
+    await ended(store, note("msg_1"))
+    await store.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.claim_notification("msg_1")
+    finally:
+        await store.redis.config_set("maxmemory", 0)
+    assert await store.claim_notification("msg_1") is not None
+
+
+async def test_a_delivery_takes_the_place_of_a_foreign_value(store: Store) -> None:
+    """What stands under its name is nobody's record, and a repeat of the delivery is a duplicate again."""
+    for key in ("gb:d:d_of_x_1", "gb:b:d_of_x_1", "gb:x:x_1"):
+        await store.redis.lpush(key, "whose is this?")
+    await accepted(store)
+    assert (await claimed(store)).execution.id == "x_1"
+    await accepted(store)
+    assert (await store.claim(10)).claims == []
+
+
+@pytest.mark.parametrize("key", ["gb:d:d_of_x_1", "gb:x:x_1"])
+async def test_a_record_that_cannot_be_read_is_said_so(store: Store, key: str) -> None:
+    """Damaged or foreign, with the reason; not that it does not exist."""
+    read = store.delivery if key.startswith("gb:d:") else store.execution
+    await accepted(store)
+    for change in (store.redis.hset(key, "record", "{"), store.redis.hdel(key, "record")):
+        await change
+        with pytest.raises(Unreadable, match="the record cannot be read"):
+            await read(key[5:])
+    await store.redis.delete(key)
+    await store.redis.set(key, "whose is this?")
+    with pytest.raises(Unreadable, match="not ours"):
+        await read(key[5:])
+
+
+async def test_other_refusals_of_redis_are_no_foreign_values(store: Store) -> None:
+    """A server that lets us read nothing is unavailable, not full of foreign values."""
+    await store.redis.execute_command("ACL", "SETUSER", "default", "-hgetall")
+    try:
+        with pytest.raises(StoreUnavailable, match="hgetall"):
+            await store.execution("x_1")
+    finally:
+        await store.redis.execute_command("ACL", "SETUSER", "default", "+hgetall")
+
+
+async def test_an_execution_whose_polls_end_workers_is_found_out(store: Store) -> None:
+    """After ten claims in a row that nobody committed it is claimed as poison; one commit in between starts anew."""
+    await accepted(store)
+    await store.commit(*((claim := await claimed(store)), told(claim, Status.PENDING, remote_id="r")))
+    kinds = []
+    for attempt in range(2 * MOST_UNCOMMITTED):
+        await make_due_now(store)
+        claim = await claimed(store)
+        kinds.append(claim.kind)
+        if attempt == MOST_UNCOMMITTED - 2:
+            await store.commit(claim, told(claim, Status.RUNNING))
+    assert kinds == ["poll"] * (2 * MOST_UNCOMMITTED - 1) + ["poison"]

@@ -15,6 +15,7 @@ from bridge.model import Execution, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.records import NotificationClaim
+from bridge.redis_checks import Finding
 from bridge.rules import RuleSet
 from bridge.store import Store
 from bridge.worker import Supervisor, _close
@@ -42,6 +43,9 @@ class Slow(Notifier, frozen=True, kw_only=True, tag="slow"):
 
 
 class AwayStore(Store):
+    async def examine(self) -> list[Finding]:
+        raise StoreUnavailable("away")
+
     async def claim_notification(self, notification_id: str) -> NotificationClaim | None:
         raise StoreUnavailable("away")
 
@@ -109,11 +113,14 @@ async def test_a_worker_that_is_stopped_before_it_runs_does_nothing(store: Store
 
 async def test_jobs_survive_a_store_that_is_away(store: Store) -> None:
     """They end without an error; the sweep or a lease brings the work back."""
-    built, slow = supervisor(AwayStore(store.url))
+    away = AwayStore(store.url)
+    built, slow = supervisor(away)
     await built._report({}, "msg_1")
     await built._sweep({})
+    await built._upkeep({})
     assert slow.sent == []
     await closed(built)
+    await away.close()
 
 
 async def test_the_sweep_rings_for_everything_that_is_overdue(store: Store) -> None:
@@ -123,6 +130,19 @@ async def test_the_sweep_rings_for_everything_that_is_overdue(store: Store) -> N
     built, _ = supervisor(store)
     await built._sweep({})
     assert await store.redis.zcard("gb:arq") == 2
+    await closed(built)
+
+
+async def test_the_settings_of_redis_are_looked_at_again(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """What became wrong since the start is said once, and again after it was right in between."""
+    built, _ = supervisor(store)
+    said = []
+    for policy in ("noeviction", "allkeys-lru", "allkeys-lru", "noeviction", "allkeys-lru"):
+        await store.redis.config_set("maxmemory-policy", policy)
+        await built._upkeep({})
+        said.append(capsys.readouterr().out.count("maxmemory-policy is allkeys-lru"))
+    await store.redis.config_set("maxmemory-policy", "noeviction")
+    assert said == [0, 1, 0, 0, 1]
     await closed(built)
 
 

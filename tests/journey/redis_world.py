@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,17 +23,15 @@ from bridge.process import Service
 from bridge.settings import Settings
 from bridge.store import Store
 from tests.journey.conftest import READ_TOKEN, SECRETS, WHSEC, World, config_text
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+from tests.ports import free_port
 
 
 class RedisServer:
     """A server (or a sentinel) on a TCP port, configured by a file as an operator would."""
 
-    def __init__(self, place: Path, *lines: str, sentinel: bool = False) -> None:
+    def __init__(
+        self, place: Path, *lines: str, sentinel: bool = False, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.port = free_port()
         place.mkdir(parents=True, exist_ok=True)
         self._file = place / "server.conf"
@@ -42,6 +40,7 @@ class RedisServer:
         kept = [] if sentinel else ["appendonly yes", "save ''", "repl-diskless-sync-delay 0"]
         self._file.write_text("\n".join([*own, *kept, *lines, ""]))
         self._more = ["--sentinel"] if sentinel else []
+        self._environ = {**os.environ, **(environ or {})}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -49,7 +48,9 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self, *more: str) -> None:
-        self._process = subprocess.Popen([binary(), self._file, *self._more, *more], stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [binary(), self._file, *self._more, *more], stdout=subprocess.DEVNULL, env=self._environ
+        )
         end = time.monotonic() + 10
         while self.ask("PING") == "":
             assert self._process.poll() is None, self._log.read_text()

@@ -24,6 +24,16 @@ async def test_unknown_ids_are_404s(world: World) -> None:
         assert path.rsplit("/", 1)[-1] in answer.json()["detail"]
 
 
+async def test_a_record_that_cannot_be_read_is_a_conflict(world: World) -> None:
+    """The problem says which, and why; it is no defect of the service."""
+    for path, key in (("executions", "gb:x:x_damaged"), ("deliveries", "gb:d:d_damaged")):
+        await world.store.redis.hset(key, "record", "{")
+        answer = await world.client.get(f"/api/{path}/{key[5:]}", headers=AUTHORIZED)
+        await world.store.redis.delete(key)
+        assert answer.status_code == 409
+        assert f"{key[5:]}': the record cannot be read" in answer.json()["detail"]
+
+
 async def test_a_delivery_shows_what_each_rule_said(world: World) -> None:
     """Its outcome, its executions and, per rule, the verdict."""
     answer = await world.relay({"type": "refused", "callback_url": f"{world.receiver.url}/asker"})

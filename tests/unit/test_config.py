@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from datetime import timedelta
 
 import pytest
 
@@ -112,7 +113,17 @@ def test_another_durability_is_refused_with_its_place(refused):
     assert wrong.startswith(f"bridge.yaml:{BASE_LINES + 1}:13: durability")
     assert "strict" in wrong
     [other] = refused(f"{BASE}include: other.yaml\n", other="durability: none\n")
-    assert other.startswith("other.yaml:1:1: an included file does not say how durable")
+    assert other.startswith("other.yaml:1:1: 'durability' holds for everything: say it in the main file")
+
+
+def test_bodies_are_kept_for_a_week_or_as_long_as_retention_says(read, refused):
+    """In the main file only; a wrong one is refused with its place."""
+    assert read(BASE).retention == timedelta(days=7)
+    assert read(f"{BASE}retention: 36h\n").retention == timedelta(hours=36)
+    [wrong] = refused(f"{BASE}retention: 7 days\n")
+    assert wrong.startswith(f"bridge.yaml:{BASE_LINES + 1}:12: retention: '7 days' is not a duration")
+    [other] = refused(f"{BASE}include: other.yaml\n", other="retention: 1d\n")
+    assert other.startswith("other.yaml:1:1: 'retention' holds for everything")
 
 
 def changed(old, new, text=BASE + RULES):

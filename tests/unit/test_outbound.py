@@ -33,6 +33,12 @@ def test_retry_after_is_seconds_or_a_date(written, seconds):
     assert answer(retry_after=written).retry_after(1445412420.0) == seconds
 
 
+@pytest.mark.parametrize(("date", "seconds"), [("Wed, 21 Oct 2015 07:27:30 GMT", 30.0), ("yesterday", 60.0)])
+def test_a_wish_for_a_date_is_counted_from_the_answers_own_date(date, seconds):
+    """So a clock of ours that is off shortens or lengthens no wait; without a readable date ours has to do."""
+    assert answer(retry_after="Wed, 21 Oct 2015 07:28:00 GMT", date=date).retry_after(1445412420.0) == seconds
+
+
 def test_no_retry_after_is_no_wish():
     """Without the header there is no wish."""
     assert answer().retry_after(0) is None

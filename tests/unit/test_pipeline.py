@@ -223,6 +223,13 @@ async def test_an_orphan_is_unknown() -> None:
     assert "worker was lost" in str(found.execution.reason)
 
 
+async def test_what_ends_worker_after_worker_is_asked_no_more() -> None:
+    """It is lost, and says why; the engine is not asked."""
+    found = await taken(Given(kind="poison", status=Status.RUNNING), None)
+    assert found.execution.status == Status.LOST
+    assert "worker after worker" in str(found.execution.reason)
+
+
 async def test_what_could_not_be_started_in_time_is_timed_out() -> None:
     """The reason says what kept it."""
     found = await taken(Given(kind="expired", status=Status.QUEUED, reason="connection refused"), None)
