@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, metrics, operator_api, pipeline
+from bridge import contracts, explain_api, metrics, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
 from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, Unreadable, WrongState
@@ -124,8 +124,11 @@ async def prometheus() -> bytes:
 
 
 def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    # What is wrong with a question's body, Litestar says beside the detail.
+    found = error.extra if isinstance(error.extra, list) else []
+    detail = ": ".join([error.detail, *(str(one["message"]) for one in found if "message" in one)])
     headers = error.headers or {}
-    return problem(error.status_code, type(error).__name__.removesuffix("Exception"), error.detail, headers=headers)
+    return problem(error.status_code, type(error).__name__.removesuffix("Exception"), detail, headers=headers)
 
 
 def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
@@ -153,7 +156,7 @@ def build(
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
-        route_handlers=[receive, livez, readyz, prometheus, ROUTER, operator_api.ROUTER],
+        route_handlers=[receive, livez, readyz, prometheus, ROUTER, explain_api.ROUTER, operator_api.ROUTER],
         state=State(
             {
                 "bridge": parts,

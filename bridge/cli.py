@@ -11,6 +11,7 @@ import rich_click as click
 from bridge import __version__
 from bridge.errors import BridgeError, ConfigError
 from bridge.operate import deliveries, executions
+from bridge.rehearse import explain, send
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -63,17 +64,28 @@ def worker() -> None:
 @_CONFIG
 @click.option("--no-secrets", is_flag=True, help="Do not read the secrets: for a CI that has none.")
 def check(file: Path | None, *, no_secrets: bool) -> None:
-    """Validate the configuration: every problem at once as file:line:column: message; exit 1 if there is any."""
+    """Validate the configuration and run the tests beside its rules: every problem as file:line:column: message.
+
+    Exits with 1 if there is any.
+    """
     from bridge.config import load
+    from bridge.rule_tests import run
 
     path = file or Path(_settings().config)
     config = load(path, None if no_secrets else os.environ)
+    tested = run(config)
+    if tested.problems:
+        for problem in tested.problems:
+            click.echo(_coloured(str(problem)), err=True)
+        click.secho(f"{tested.failed} of {tested.ran} tests failed", fg="red", err=True)
+        sys.exit(1)
     counts = {
         "source": len(config.sources),
         "engine": len(config.engines),
         "template": len(config.ruleset.templates),
         "notifier": len(config.notifiers),
         "rule": len(config.ruleset.rules),
+        "test": tested.ran,
     }
     told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
     click.echo(f"{path}: {click.style('ok', fg='green')}: {told}")
@@ -172,6 +184,15 @@ async def _reconcile(hook: str, token: str, since: timedelta, api_url: str | Non
 
 main.add_command(deliveries)
 main.add_command(executions)
+main.add_command(explain)
+main.add_command(send)
+
+
+def _coloured(problem: str) -> str:
+    """Give the two sides of a difference their colours; a stream that is no terminal gets none."""
+    first, *lines = problem.split("\n")
+    colours = {"expected": "green", "actual": "red"}
+    return "\n".join([first, *(click.style(line, fg=colours.get(line.split()[0])) for line in lines)])
 
 
 def _run(*, web: bool, work: bool, private: bool) -> None:

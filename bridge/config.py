@@ -24,7 +24,7 @@ from bridge.rules import Name, Rule, RuleSet, Template
 from bridge.sources import AnySource
 from bridge.suggest import unknown
 from bridge.yaml_convert import FAILED, Converter, members_of, records_of
-from bridge.yaml_text import ListNode, MapNode, Mark, Node, Report, ScalarNode, parse
+from bridge.yaml_text import ListNode, MapNode, Mark, Node, Report, ScalarNode, mark_of, parse
 
 VERSION = 1
 SECTIONS: dict[str, tuple[str, Any]] = {
@@ -42,6 +42,19 @@ MAIN_ONLY: dict[str, tuple[Any, Any]] = {
 KEYS = ("version", "include", *MAIN_ONLY, *SECTIONS, "rules")
 
 
+class Written(Struct, frozen=True):
+    """Where a rule is written, for those who speak of it."""
+
+    file: str
+    node: Node
+    """The whole rule."""
+
+    def problem(self, path: tuple[str | int, ...], message: str) -> Problem:
+        """Word a problem with the value at `path`."""
+        mark = mark_of(self.node, path)
+        return Problem(self.file, mark.line, mark.column, message)
+
+
 class Config(Struct, frozen=True, kw_only=True):
     """What the bridge does, checked: everything a rule names is there."""
 
@@ -57,6 +70,8 @@ class Config(Struct, frozen=True, kw_only=True):
     durability: Durability = "standard"
     retention: timedelta = timedelta(days=7)
     """How long bodies are kept."""
+    written: dict[str, Written] = {}
+    """By the rule's name."""
 
 
 def load(path: Path, environ: Mapping[str, str] | None) -> Config:
@@ -82,6 +97,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         hash=files.digest.hexdigest()[:16],
         files=tuple(files.read_so_far),
         **files.said,
+        written={entry.name: Written(entry.report.file, entry.node) for entry in parts.rules},
     )
 
 

@@ -181,6 +181,7 @@ def _check_rule(entry: Entry, parts: Parts) -> None:
         message = "takes every event of its source: give it `event:` or `when:`, or say `always: true` if that is meant"
         entry.report.add(entry.mark, message)
     _check_variables(entry, rule, parts.templates)
+    _check_tests(entry, rule, parts.templates)
     source = parts.sources.get(rule.source)
     kind = None if source is None else source.kind
     if source is not None and kind is not None and issubclass(kind, Source):  # of one of no known type nothing is known
@@ -213,6 +214,20 @@ def _check_variables(entry: Entry, rule: Rule, templates: Mapping[str, Entry]) -
     for name, variable in template.variables.items():
         if variable.required and variable.default is None and name not in given:
             entry.problem(("variables",), f"variable {name!r} is required by template {rule.template!r}, but not given")
+
+
+def _check_tests(entry: Entry, rule: Rule, templates: Mapping[str, Entry]) -> None:
+    """Refuse tests that could never pass: of conditions and variables that are not there."""
+    conditions = [condition.source for condition in rule.when]
+    for at, case in enumerate(rule.tests):
+        if isinstance(case.skips, str) and case.skips not in conditions:
+            entry.problem(("tests", at, "skips"), f"test {at + 1}: {unknown('condition', case.skips, conditions)}")
+        if isinstance(case.runs, dict) and rule.template in templates:
+            known = templates[rule.template].value.variables
+            for name in case.runs:
+                if name not in known:
+                    stray = unknown("variable", name, known)
+                    entry.problem(("tests", at, "runs", name), f"test {at + 1}: {stray}")
 
 
 def _not_allowed(variable: Variable, value: str) -> str | None:

@@ -15,6 +15,7 @@ from bridge.errors import BadSignature, Refusal
 from bridge.expressions import Text
 from bridge.model import Event, Execution, Progress, Status
 from bridge.outbound import Outbound
+from bridge.signing import Signing
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
 Reception = Literal["runs", "help", "not_run"]
@@ -153,6 +154,22 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this source's settings by their YAML path, to be checked at load."""
         return {}
+
+    def smallest(self, event: str) -> dict[str, Any]:
+        """Return the smallest body that is an event of this name, for tests beside rules; `packed` sends it."""
+        raise NotImplementedError
+
+    def packed(self, event: str, body: Any) -> Request:
+        """Return the request, unsigned, in which this source's sender sends a body; `event` may be empty: unknown."""
+        raise NotImplementedError
+
+    def guess(self, body: Any) -> str:  # noqa: ARG002 - for those who override it
+        """Say which event a body is of, where its headers are not at hand; empty where that cannot be told."""
+        return ""
+
+    def signing(self) -> Signing:
+        """Say how this source's sender signs."""
+        raise NotImplementedError
 
     def answer(self, acceptance: Acceptance) -> Reply | None:  # noqa: ARG002 - for those who override it
         """Word the answer as this sender wants it; None: the JSON answer everybody gets."""

@@ -16,7 +16,7 @@ from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event, Status
 from bridge.records import NewNotification, Recipient, Record
-from bridge.rules import Rule, RuleResult, evaluate, help_text
+from bridge.rules import Rule, RuleResult, help_text
 
 SOURCE = "source:"
 """What the notifier of an acknowledgement is called: this and the source's name, which no notifier can have."""
@@ -39,9 +39,10 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     command = taken(config, event)
     if command is not None and command.text.strip() and command.help_about == "":
         return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, command))
-    results, executions = [], {}
-    for rule in config.ruleset.candidates(event):
-        result = evaluate(rule, config.ruleset.templates[rule.template], event)
+    results: list[RuleResult] = []
+    executions: dict[str, Record] = {}
+    for rule, said in config.ruleset.evaluate(event):
+        result = said
         if result.verdict == "match":
             try:
                 executions[derived_id("x", delivery_id, rule.name)] = _record(

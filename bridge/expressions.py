@@ -7,8 +7,8 @@ and text that came from an event is never parsed again.
 
 import reprlib
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from typing import Any, Literal, Self
+from functools import cached_property, lru_cache
+from typing import Any, Literal
 
 from jinja2 import ChainableUndefined, StrictUndefined, Undefined, UndefinedError, nodes
 from jinja2.exceptions import TemplateError
@@ -82,17 +82,18 @@ class Condition:
         tree = _parse(lambda: _expression(source))
         check(tree)
         self.paths = _paths(tree)
+        self._named = tuple((dotted(path), path) for path in self.paths)
 
     @cached_property
     def _run(self) -> Any:
         return _ENVIRONMENT.compile_expression(self.source, undefined_to_none=False)._template
 
     @classmethod
-    def decode(cls, value: Any) -> Self:
+    def decode(cls, value: Any) -> "Condition":
         """Compile a YAML scalar."""
         if not isinstance(value, str):
             raise ExpressionError("a condition is one line of text, such as: branch == 'main'")
-        return cls(value)
+        return _condition(value)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
@@ -101,36 +102,28 @@ class Condition:
 
     def evaluate(self, names: Mapping[str, Any]) -> ConditionResult:
         """Say true, false, missing or error, with the values seen; never raises."""
+        seen = [(name, look_up(path, names)) for name, path in self._named]
+        values = {name: value for name, value in seen if value is not MISSING}
+        absent = [name for name, value in seen if value is MISSING]
         try:
             value = self._value(names)
         except UndefinedError as error:
-            return self._result("missing", names, self._missing(names, str(error)))
+            return ConditionResult(self.source, "missing", values, _are_missing(absent) or str(error))
         except Exception as error:  # noqa: BLE001 - whatever JSON anyone sends, a condition ends in an answer
-            return self._result("error", names, f"{type(error).__name__}: {error}")
+            return ConditionResult(self.source, "error", values, f"{type(error).__name__}: {error}")
         if value is True:
-            return self._result("true", names, None)
+            return ConditionResult(self.source, "true", values, None)
         if value is False:
-            return self._result("false", names, self._seen(names))
+            return ConditionResult(self.source, "false", values, _seen(values, absent))
         if isinstance(value, Undefined):
-            return self._result("missing", names, self._missing(names, value._undefined_message))
-        return self._result("error", names, f"a condition must be true or false, this is {_kind(value)}")
+            return ConditionResult(self.source, "missing", values, _are_missing(absent) or value._undefined_message)
+        reason = f"a condition must be true or false, this is {_kind(value)}"
+        return ConditionResult(self.source, "error", values, reason)
 
     def _value(self, names: Mapping[str, Any]) -> Any:
         context = self._run.new_context(names)
         list(self._run.root_render_func(context))  # yields no text: a compiled expression leaves its value in `vars`
         return context.vars["result"]
-
-    def _result(self, verdict: Verdict, names: Mapping[str, Any], reason: str | None) -> ConditionResult:
-        return ConditionResult(self.source, verdict, _values(self.paths, names), reason)
-
-    def _missing(self, names: Mapping[str, Any], otherwise: str) -> str:
-        absent = [dotted(path) for path in self.paths if look_up(path, names) is MISSING]
-        return " and ".join(absent) + (" is missing" if len(absent) == 1 else " are missing") if absent else otherwise
-
-    def _seen(self, names: Mapping[str, Any]) -> str | None:
-        seen = [f"{name} is {_shown(value)}" for name, value in _values(self.paths, names).items()]
-        absent = [f"{dotted(path)} is missing" for path in self.paths if look_up(path, names) is MISSING]
-        return ", ".join(seen + absent) or None
 
     def __repr__(self) -> str:
         """Show the source."""
@@ -153,11 +146,11 @@ class Text:
         return _ENVIRONMENT.from_string(self.source)
 
     @classmethod
-    def decode(cls, value: Any) -> Self:
+    def decode(cls, value: Any) -> "Text":
         """Compile a YAML scalar."""
         if not isinstance(value, str):
             raise ExpressionError("expected text, such as: ${{ branch }}")
-        return cls(value)
+        return _text(value)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
@@ -187,6 +180,17 @@ class Text:
     def __repr__(self) -> str:
         """Show the source."""
         return f"Text({self.source!r})"
+
+
+# Many rules have conditions and texts in common: each is compiled once.
+@lru_cache(maxsize=4096)
+def _condition(source: str) -> Condition:
+    return Condition(source)
+
+
+@lru_cache(maxsize=4096)
+def _text(source: str) -> Text:
+    return Text(source)
 
 
 class _Absent:
@@ -226,9 +230,13 @@ def shortened(value: Any, characters: int = 200) -> Any:
     return value if len(text) <= characters else f"{text[:characters]}..."
 
 
-def _values(paths: tuple[Path, ...], names: Mapping[str, Any]) -> dict[str, Any]:
-    found = ((dotted(path), look_up(path, names)) for path in paths)
-    return {name: value for name, value in found if value is not MISSING}
+def _are_missing(absent: list[str]) -> str | None:
+    return f"{' and '.join(absent)} {'is' if len(absent) == 1 else 'are'} missing" if absent else None
+
+
+def _seen(values: Mapping[str, Any], absent: list[str]) -> str | None:
+    seen = [f"{name} is {shown(value)}" for name, value in values.items()]
+    return ", ".join([*seen, *(f"{name} is missing" for name in absent)]) or None
 
 
 class _Glimpse(reprlib.Repr):
@@ -238,10 +246,15 @@ class _Glimpse(reprlib.Repr):
         self.maxlevel, self.maxlist, self.maxdict, self.maxstring, self.maxlong = 4, 20, 20, 200, 200
 
 
-def _shown(value: Any) -> str:
+_GLIMPSE = _Glimpse()
+
+
+def shown(value: Any) -> str:
     """Return the beginning of a value's repr, at a cost that does not depend on its size or depth."""
+    if type(value) is str and len(value) <= 60:  # noqa: PLR2004 - whose repr is short as well, nearly always
+        return repr(value)
     try:
-        text = _Glimpse().repr(value)
+        text = _GLIMPSE.repr(value)
     except ValueError:
         text = "a number of more than 4,300 digits"  # CPython does not write those out
     return text if len(text) <= 80 else f"{text[:77]}..."  # noqa: PLR2004 - one terminal line

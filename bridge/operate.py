@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import rich_click as click
 
 from bridge.errors import BridgeError
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
 
 _TIMEOUT_SECONDS = 30.0
 _MOST_ANSWER_BYTES = 50_000_000
@@ -41,7 +44,7 @@ def list_deliveries(limit: int, cursor: str | None) -> None:
 @click.argument("delivery")
 def show_delivery(delivery: str) -> None:
     """Show one delivery, with what each rule said."""
-    _show(_ask("GET", f"deliveries/{_segment(delivery)}"))
+    _show(ask("GET", f"deliveries/{_segment(delivery)}"))
 
 
 @deliveries.command("replay")
@@ -49,7 +52,7 @@ def show_delivery(delivery: str) -> None:
 @click.option("--rules", default="present", type=click.Choice(["present", "old"]), help="old: what it started then.")
 def replay_delivery(delivery: str, rules: str) -> None:
     """Run a delivery again, as a delivery of its own."""
-    _show(_ask("POST", f"deliveries/{_segment(delivery)}/replay", {"rules": rules}))
+    _show(ask("POST", f"deliveries/{_segment(delivery)}/replay", {"rules": rules}))
 
 
 @click.group()
@@ -73,7 +76,7 @@ def list_executions(limit: int, cursor: str | None, *, dead: bool) -> None:
 @click.argument("execution")
 def show_execution(execution: str) -> None:
     """Show one execution, with its history and notifications."""
-    _show(_ask("GET", f"executions/{_segment(execution)}"))
+    _show(ask("GET", f"executions/{_segment(execution)}"))
 
 
 @executions.command("resolve")
@@ -84,7 +87,7 @@ def show_execution(execution: str) -> None:
 def resolve_execution(execution: str, outcome: str, remote_id: str | None, reason: str) -> None:
     """Settle an unknown execution: it ran, it did not (and is started), or leave it as it is."""
     body = {"outcome": outcome.replace("-", "_"), "remote_id": remote_id, "reason": reason}
-    _show(_ask("POST", f"executions/{_segment(execution)}/resolve", body))
+    _show(ask("POST", f"executions/{_segment(execution)}/resolve", body))
 
 
 @executions.command("retry")
@@ -92,7 +95,7 @@ def resolve_execution(execution: str, outcome: str, remote_id: str | None, reaso
 @_reason
 def retry_notification(notification: str, reason: str) -> None:
     """Send a dead or waiting notification now."""
-    _show(_ask("POST", f"notifications/{_segment(notification)}/retry", {"reason": reason}))
+    _show(ask("POST", f"notifications/{_segment(notification)}/retry", {"reason": reason}))
 
 
 @executions.command("pause")
@@ -101,7 +104,7 @@ def retry_notification(notification: str, reason: str) -> None:
 @_reason
 def pause(kind: str, name: str, reason: str) -> None:
     """Keep what an engine or a rule has queued; prints all that is paused."""
-    _show(_ask("POST", f"{kind}s/{_segment(name)}/pause", {"reason": reason}))
+    _show(ask("POST", f"{kind}s/{_segment(name)}/pause", {"reason": reason}))
 
 
 @executions.command("resume")
@@ -109,18 +112,18 @@ def pause(kind: str, name: str, reason: str) -> None:
 @click.argument("name")
 def resume(kind: str, name: str) -> None:
     """Let go what an engine or a rule has queued; prints what is still paused."""
-    _show(_ask("POST", f"{kind}s/{_segment(name)}/resume", {}))
+    _show(ask("POST", f"{kind}s/{_segment(name)}/resume", {}))
 
 
 @executions.command("paused")
 def paused() -> None:
     """Show which engines and rules are paused, by whom and why."""
-    _show(_ask("GET", "paused"))
+    _show(ask("GET", "paused"))
 
 
 def _list(what: str, limit: int, cursor: str | None, *columns: str) -> None:
     query = {"limit": limit, **({} if cursor is None else {"cursor": cursor})}
-    page = _ask("GET", f"{what}?{urlencode(query)}")
+    page = ask("GET", f"{what}?{urlencode(query)}")
     for item in page["items"]:
         click.echo("  ".join(str(item[column]) for column in columns if item[column] is not None))
     if page["next"] is not None:
@@ -137,8 +140,11 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-    """Ask the API of the bridge that the environment names; raises ApiProblem and AttemptError."""
+def ask(method: str, path: str, body: Mapping[str, Any] | None = None, *, look: bool = False) -> Any:
+    """Ask the API of the bridge that the environment names; to `look`, a read token does.
+
+    Raises ApiProblem and AttemptError.
+    """
     import asyncio
 
     import msgspec
@@ -146,10 +152,12 @@ def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     from bridge.settings import Settings
 
     settings = Settings.load(os.environ)
-    if not settings.api_tokens:
-        raise ApiProblem("this needs a token that may operate: set BRIDGE_API_TOKENS as for the bridge itself")
-    url = settings.public_url or _local(settings.host, settings.port)
-    token = settings.api_tokens[0].text()
+    tokens = settings.api_tokens + (settings.read_tokens if look else ())
+    if not tokens:
+        more = " (or BRIDGE_READ_TOKENS)" if look else " that may operate"
+        raise ApiProblem(f"this needs a token{more}: set BRIDGE_API_TOKENS as for the bridge itself")
+    url = base_url(settings)
+    token = tokens[0].text()
     content = None if body is None else msgspec.json.encode(body)
     status, answer = asyncio.run(_request(method, f"{url}/api/{path}", token, content))
     try:
@@ -160,6 +168,11 @@ def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         detail = found.get("detail") if isinstance(found, dict) else None
         raise ApiProblem(f"{detail or 'refused'} (HTTP {status})")
     return found
+
+
+def base_url(settings: "Settings") -> str:
+    """Return where the bridge of this environment is reached."""
+    return settings.public_url or _local(settings.host, settings.port)
 
 
 def _local(host: str, port: int) -> str:

@@ -14,9 +14,9 @@ from bridge.contracts import Acceptance, Request
 from bridge.decision import derived_id
 from bridge.errors import Refusal, Unfindable, WrongState
 from bridge.listing import read
-from bridge.model import Status
+from bridge.model import Event, Status
 from bridge.parts import Bridge
-from bridge.records import RECORD_ERRORS, DeliveryRecord, decode_delivery, decode_record
+from bridge.records import RECORD_ERRORS, DeliveryRecord, Fields, decode_delivery, decode_record
 from bridge.store import Store
 
 Outcome = Literal["ran", "did_not_run", "close"]
@@ -68,13 +68,7 @@ async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acc
 
     Raises Unfindable, WrongState (its body is removed, its source is gone, nothing ran then) and StoreUnavailable.
     """
-    [fields] = await read(bridge.store, [f"gb:d:{delivery_id}"])
-    if "record" not in fields:
-        raise Unfindable(f"no delivery {delivery_id!r}")
-    try:
-        first = decode_delivery(fields["record"])
-    except RECORD_ERRORS as error:
-        raise WrongState(f"the delivery's record cannot be read: {error}") from None
+    first, fields = await _stored(bridge, delivery_id)
     new_id = derived_id("d", first.source, delivery_id, uuid.uuid4().hex)
     if rules == "old":
         ids = fields["executions"].decode().split()
@@ -85,8 +79,29 @@ async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acc
     return taken
 
 
+async def stored_event(bridge: Bridge, delivery_id: str) -> tuple[Event, bytes]:
+    """Read a stored delivery again, as the event it was, and its body; raises as `replay` does."""
+    first, _ = await _stored(bridge, delivery_id)
+    return await _read_again(bridge, first, delivery_id)
+
+
+async def _stored(bridge: Bridge, delivery_id: str) -> tuple[DeliveryRecord, Fields]:
+    [fields] = await read(bridge.store, [f"gb:d:{delivery_id}"])
+    if "record" not in fields:
+        raise Unfindable(f"no delivery {delivery_id!r}")
+    try:
+        return decode_delivery(fields["record"]), fields
+    except RECORD_ERRORS as error:
+        raise WrongState(f"the delivery's record cannot be read: {error}") from None
+
+
 async def _anew(bridge: Bridge, first: DeliveryRecord, new_id: str, delivery_id: str) -> Acceptance:
     """Read the stored body again and match it against the rules as they are."""
+    event, body = await _read_again(bridge, first, delivery_id)
+    return await pipeline.take(bridge, event, new_id, body, replay_of=delivery_id)
+
+
+async def _read_again(bridge: Bridge, first: DeliveryRecord, delivery_id: str) -> tuple[Event, bytes]:
     body = await bridge.store.body(delivery_id)
     source = bridge.config.sources.get(first.source)
     if body is None:
@@ -99,8 +114,7 @@ async def _anew(bridge: Bridge, first: DeliveryRecord, new_id: str, delivery_id:
         raise WrongState(
             f"the stored delivery cannot be read as the source {first.source!r} is now: {refusal}"
         ) from None
-    event = structs.replace(event, source=first.source, key=first.key)
-    return await pipeline.take(bridge, event, new_id, body, replay_of=delivery_id)
+    return structs.replace(event, source=first.source, key=first.key), body
 
 
 async def _again(

@@ -6,9 +6,7 @@ and ends with a commit; what happens if the process dies in between is the store
 
 import asyncio
 import uuid
-from typing import Any
 
-import msgspec
 import structlog
 from msgspec import structs
 
@@ -18,7 +16,7 @@ from bridge.commands import taken
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
 from bridge.decision import acknowledgement, decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, BadSignature, Blocked, Permanent, StoreUnavailable, Transient
-from bridge.expressions import shortened
+from bridge.explanation import recorded
 from bridge.faults import point
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
@@ -26,7 +24,6 @@ from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
 from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
-from bridge.rules import RuleResult
 from bridge.store import TRIGGER_LEASE_SECONDS
 
 ACCEPT_SECONDS = 2.5
@@ -84,7 +81,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         key=event.key,
         reason=decision.reason,
         config=bridge.config.hash,
-        rules=[_kept(result) for result in decision.results],
+        rules=[recorded(result) for result in decision.results],
         headers=event.headers,
         query=event.query,
         replay_of=replay_of,
@@ -131,14 +128,6 @@ async def _completed(bridge: Bridge, event: Event) -> Event:
         return await bridge.config.sources[event.source].complete(bridge.outbound, event)
     except AttemptError as error:
         return structs.replace(event, incomplete=str(error))
-
-
-def _kept(result: RuleResult) -> dict[str, Any]:
-    """Return what a delivery keeps of a rule's result: all of it, but no second copy of half the body."""
-    short = [{name: shortened(value) for name, value in one.values.items()} for one in result.conditions]
-    conditions = [structs.replace(one, values=values) for one, values in zip(result.conditions, short, strict=True)]
-    kept: dict[str, Any] = msgspec.to_builtins(structs.replace(result, conditions=conditions))
-    return kept
 
 
 def reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> ExecutionReference:

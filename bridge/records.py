@@ -42,7 +42,8 @@ class DeliveryRecord(Struct, frozen=True, kw_only=True):
     key: str | None
     reason: str | None
     config: str
-    rules: list[dict[str, Any]]
+    rules: list[Any]
+    """Each a RuleResult; read again it is what its JSON says, whatever has changed since."""
     headers: dict[str, str] = {}
     """Without credentials; what its source needs beside the body to read it again."""
     query: dict[str, str] = {}

@@ -1,7 +1,6 @@
 """Rules, the templates they start, and what both say of an event. Pure.
 
-`evaluate` decides one rule for one event, for the server and for `explain` alike; `RuleSet` finds the rules an
-event can concern without looking at the others.
+`evaluate` decides one rule for one event; `RuleSet` finds the rules an event can concern without looking at the others.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.cases import Case
 from bridge.duration import Duration
 from bridge.errors import EvaluationError
 from bridge.expressions import Condition, ConditionResult, Text
@@ -74,6 +74,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: Allow | None = None
     description: str = ""
     on_unknown: Literal["hold", "retry"] = "hold"
+    tests: list[Case] = []
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -96,13 +97,13 @@ class RuleResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The line for the person whose command was meant for this rule, but is wrong."""
 
 
-class Explanation(Struct, frozen=True, kw_only=True):
-    """What all rules of its source say of an event (spec 4.1)."""
+class Asked:
+    """What the rules of one event share: its names, and what each condition said of them, for many begin alike."""
 
-    source: str
-    event: str
-    facts: dict[str, Any]
-    rules: list[RuleResult]
+    def __init__(self, event: Event) -> None:
+        """Begin with the event's names, which nobody changes."""
+        self.names = event.names()
+        self.conditions: dict[str, ConditionResult] = {}
 
 
 class RuleSet:
@@ -123,22 +124,28 @@ class RuleSet:
         places = {place for name in names for place in self._places.get((event.source, name), ())}
         return [self.rules[place] for place in sorted(places)]
 
-    def evaluate(self, event: Event) -> list[RuleResult]:
-        """Return what each candidate says of the event, in file order."""
-        return [evaluate(rule, self.templates[rule.template], event) for rule in self.candidates(event)]
+    def evaluate(self, event: Event) -> Iterator[tuple[Rule, RuleResult]]:
+        """Yield each candidate with what it says of the event, in file order."""
+        asked = Asked(event)
+        for rule in self.candidates(event):
+            yield rule, evaluate(rule, self.templates[rule.template], event, asked)
 
     def of(self, source: str) -> Iterator[Rule]:
         """Yield the rules of one source, in file order."""
         return (rule for rule in self.rules if rule.source == source)
 
 
-def evaluate(rule: Rule, template: Template, event: Event) -> RuleResult:
+def evaluate(rule: Rule, template: Template, event: Event, asked: Asked | None = None) -> RuleResult:
     """Decide whether the rule runs for this event and with which variables; never raises, whatever the event."""
-    names, conditions = event.names(), _permission(rule, event)
+    asked = asked or Asked(event)
+    names, shared = asked.names, asked.conditions
+    if rule.usage is not None:
+        names, shared = dict(names), {}  # `args` is this rule's own
+    conditions = _permission(rule, event)
     unusable = _read_command(rule, event, names, conditions)
     if unusable is not None:
         return unusable
-    conditions += [condition.evaluate(names) for condition in rule.when]
+    conditions += _conditions(rule, names, shared)
     for verdict, outcome in _DECIDING:
         for condition in conditions:
             if condition.verdict in verdict:
@@ -149,16 +156,11 @@ def evaluate(rule: Rule, template: Template, event: Event) -> RuleResult:
     return RuleResult(rule=rule.name, verdict="match", reason=None, conditions=conditions, variables=variables)
 
 
-def explain(ruleset: RuleSet, event: Event) -> Explanation:
-    """Say of every rule of the event's source whether it runs and why, those for other events included."""
-    candidates = {rule.name for rule in ruleset.candidates(event)}
-    results = [
-        evaluate(rule, ruleset.templates[rule.template], event)
-        if rule.name in candidates
-        else _not_run(rule, "no_match", _other_event(rule, event), [])
-        for rule in ruleset.of(event.source)
-    ]
-    return Explanation(source=event.source, event=event.name, facts=event.facts, rules=results)
+def _conditions(rule: Rule, names: Mapping[str, Any], shared: dict[str, ConditionResult]) -> list[ConditionResult]:
+    for condition in rule.when:
+        if condition.source not in shared:
+            shared[condition.source] = condition.evaluate(names)
+    return [shared[condition.source] for condition in rule.when]
 
 
 def help_text(ruleset: RuleSet, source: str, command: Command) -> str:
@@ -203,6 +205,16 @@ def _permission(rule: Rule, event: Event) -> list[ConditionResult]:
         return []
     return [(rule.allow or ALLOW).check(command)]
 
+
+def other_event(rule: Rule, event: Event) -> str:
+    """Say why a rule is not asked about an event."""
+    wanted = " or ".join(repr(name) for name in rule.events)
+    typed = f" with the command {event.command.name!r}" if event.command and event.command.name != event.name else ""
+    return f"{OTHER_EVENT}{(*_precise(event), event.name)[0]!r}{typed}, the rule wants {wanted}"
+
+
+OTHER_EVENT = "event is "
+"""How the reason of a rule begins that was not asked."""
 
 _DECIDING: tuple[tuple[frozenset[str], Literal["no_match", "error"]], ...] = (
     (frozenset({"error"}), "error"),
@@ -258,12 +270,6 @@ def _matches(pattern: str, value: str) -> bool:
 
 def _precise(event: Event) -> tuple[str, ...]:
     return () if event.action is None else (f"{event.name}.{event.action}",)
-
-
-def _other_event(rule: Rule, event: Event) -> str:
-    wanted = " or ".join(repr(name) for name in rule.events)
-    typed = f" with the command {event.command.name!r}" if event.command and event.command.name != event.name else ""
-    return f"event is {(*_precise(event), event.name)[0]!r}{typed}, the rule wants {wanted}"
 
 
 def _short(value: str) -> str:

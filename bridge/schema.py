@@ -39,6 +39,7 @@ RULE = {
     "usage": "How a command is written, such as e2e <url> [branch=main]; names what ${{ args.url }} is.",
     "allow": "Who may give the command by a comment on GitHub; left out: OWNER, MEMBER and COLLABORATOR.",
     "description": "One line for people, shown in the command's help.",
+    "tests": "Events, and what the rule must make of each; `genesis-bridge check` runs them.",
     "on_unknown": "If the trigger may or may not have run: `hold` until it is known, or `retry`, perhaps twice.",
 }
 
@@ -110,6 +111,8 @@ def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _single(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    if kind is Any:
+        return {}
     if kind in _SCALARS:
         return {"type": _SCALARS[kind]}
     if issubclass(kind, Enum):

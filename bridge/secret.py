@@ -34,6 +34,11 @@ class Secret:
         found = _from_environment(where, environ) if kind == "env" else _from_file(Path(where))
         return cls(reference, found)
 
+    def read(self, environ: Mapping[str, str]) -> Self:
+        """Return it read, where a configuration was loaded without its secrets; ValueError when it cannot be."""
+        kind, _, where = self.reference.partition(": ")
+        return self.decode({kind: where}, environ)
+
     @classmethod
     def schema(cls) -> dict[str, Any]:
         """Return the JSON Schema of a reference."""

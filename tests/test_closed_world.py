@@ -1,5 +1,6 @@
 """What exists is tested, documented and in its layer; what is documented exists."""
 
+import os
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge.cases import Case, merged
 from bridge.cli import main
 from bridge.config import load
 from bridge.engines import ENGINES
@@ -16,9 +18,11 @@ from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
 from bridge.permission import Allow
+from bridge.rule_tests import run
 from bridge.rules import Rule, Template, Variable
 from bridge.schema import schema
 from bridge.settings import Settings
+from bridge.smallest import github
 from bridge.sources import AnySource
 
 ROOT = Path(__file__).parents[1]
@@ -67,6 +71,9 @@ def test_every_module_is_tested(name: str) -> None:
         "listing",
         "operator_api",
         "operate",
+        "rehearse",
+        "sending",
+        "explain_api",
         "scripting",
         "github_values",
         "paths",
@@ -98,10 +105,10 @@ def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None
         assert re.search(rf"\b{field}\b", TESTS), field
 
 
-@pytest.mark.parametrize("kind", [Rule, Allow, Template, Variable], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Rule, Allow, Template, Variable, Case], ids=lambda kind: kind.__name__)
 def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
-    """Every YAML key of rules, templates and variables."""
-    for field in kind.__struct_fields__:
+    """Every YAML key of rules, templates, variables and tests."""
+    for field in kind.__struct_encode_fields__:
         assert f"`{field}" in ALL_DOCS, field
         assert re.search(rf"\b{field}\b", TESTS), field
 
@@ -129,8 +136,10 @@ def test_every_fact_is_documented_as_the_code_has_it(kind: type) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_configuration_loads(path: Path) -> None:
-    """config/bridge.yaml and every example, without secrets."""
-    assert load(path, None).ruleset.rules
+    """config/bridge.yaml and every example, without secrets, and the tests beside their rules hold."""
+    config = load(path, None)
+    assert config.ruleset.rules
+    assert run(config).problems == []
 
 
 @pytest.mark.parametrize("text", YAML)
@@ -138,7 +147,24 @@ def test_every_whole_configuration_in_the_docs_loads(text: str, tmp_path: Path) 
     """What a reader copies works."""
     path = tmp_path / "bridge.yaml"
     path.write_text(text)
-    assert load(path, None).ruleset.rules
+    config = load(path, None)
+    assert config.ruleset.rules
+    assert run(config).problems == []
+
+
+@pytest.mark.parametrize(("name", "state"), [("README.md", "success"), ("docs/rules.md", "failure")])
+def test_every_explanation_in_the_docs_is_what_is_printed(name: str, state: str, tmp_path: Path) -> None:
+    """Of the whole configuration after it, or else before it; what is left out is marked by dots."""
+    before, _, shown = (ROOT / name).read_text().partition("$ genesis-bridge explain github deployed.json\n")
+    whole = re.compile(r"^```yaml\n(version: 1\n.*?)^```", re.MULTILINE | re.DOTALL)
+    text = (whole.findall(shown) or whole.findall(before)[::-1])[0]
+    (tmp_path / "bridge.yaml").write_text(text)
+    different = {"deployment_status": {"state": state, "environment": "Production"}, "deployment": {"ref": "dev"}}
+    (tmp_path / "deployed.json").write_bytes(msgspec.json.encode(merged(github("deployment_status"), different)))
+    command = [Path(sys.executable).parent / "genesis-bridge", "explain", "github", "deployed.json"]
+    environ = {"PATH": os.environ["PATH"], "BRIDGE_CONFIG": "bridge.yaml"}
+    told = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=True).stdout
+    assert shown.partition("```")[0].removeprefix("...\n") in told
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

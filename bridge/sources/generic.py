@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from bridge.bodies import FORM, JSON, media_type, read_form, read_json
@@ -24,8 +25,10 @@ from bridge.signatures import (
     verify,
     without_credentials,
 )
+from bridge.signing import Signing
 
 _UNNAMED = "request"
+_ONE_NAME = re.compile(r"""\$\{\{\s*\w+(?:\.[^\W\d]\w*|\['[^']*'\]|\["[^"]*"\])*\s*\}\}""")
 _BEARER = re.compile("bearer +", re.IGNORECASE)
 
 
@@ -60,6 +63,10 @@ class Hmac(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         place = Place(header=(self.header or "").lower(), prefix=self.prefix or "")
         return Scheme(signature=place, algorithm=self.algorithm or "sha256", encoding=self.encoding or "hex")
 
+    def signing(self) -> Signing:
+        """Sign as the scheme says."""
+        return Signing(secrets=self.secrets, scheme=self.scheme())
+
     def holds(self, request: Request) -> bool:
         """Say whether the request is signed with one of the secrets; never raises."""
         scheme = self.scheme()
@@ -70,6 +77,10 @@ class Bearer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """`Authorization: Bearer <secret>`; it proves who sends, not what."""
 
     secrets: Secrets
+
+    def signing(self) -> Signing:
+        """Show the first secret."""
+        return Signing(secrets=self.secrets, header="authorization", prefix="Bearer ")
 
     def holds(self, request: Request) -> bool:
         """Say whether the request shows one of the secrets; never raises, takes equally long for any of them."""
@@ -96,6 +107,36 @@ class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def texts(self) -> dict[str, Text]:
         """Return `event:` and `dedupe:`; both may use body, headers and query."""
         return {name: text for name, text in (("event", self.event), ("dedupe", self.dedupe)) if text is not None}
+
+    def smallest(self, event: str) -> dict[str, Any]:
+        """Return an object with what `event:` reads from the body."""
+        root, *steps = self._place_of_event()
+        body: Any = event
+        for step in reversed(steps):
+            body = {step: body}
+        return body if event and root == "body" else {}
+
+    def packed(self, event: str, body: Any) -> Request:
+        """Return a request with the body as JSON, and with what `event:` reads from headers or query."""
+        root, *steps = self._place_of_event()
+        named = {steps[0]: event} if event and len(steps) == 1 else {}
+        return Request(
+            headers={"content-type": JSON} | (named if root == "headers" else {}),
+            query=named if root == "query" else {},
+            body=msgspec.json.encode(body),
+            now=0,
+        )
+
+    def signing(self) -> Signing:
+        """Sign, or show the token, as `auth:` says."""
+        return self.auth.signing()
+
+    def _place_of_event(self) -> tuple[str, ...]:
+        """Return where the event's name stands, if it stands anywhere as it is: ("body", "type")."""
+        if self.event is None:
+            return ("body", "type")
+        written = _ONE_NAME.fullmatch(self.event.source)
+        return tuple(map(str, self.event.paths[0])) if written else ("",)
 
     def verify(self, request: Request) -> bool:
         """Say whether the request is signed, or shows the token, as `auth:` says."""

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import structs
 
-from bridge import github_comments
+from bridge import github_comments, smallest
 from bridge.addresses import base_url
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acknowledgement, Message, Reception, Request, Source
@@ -24,6 +24,7 @@ from bridge.outbound import Outbound
 from bridge.paths import at
 from bridge.secret import Secret
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+from bridge.signing import Signing
 
 # Neither header is signed, so neither is taken as it comes.
 _EVENT = re.compile(r"[a-z0-9_]{1,64}")
@@ -59,6 +60,30 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
         """
         return verify(PRESETS["github"], request.headers, request.body, keys(self.secrets), request.now)
+
+    def smallest(self, event: str) -> dict[str, Any]:
+        """Return the smallest body of an event (`push`, `pull_request.closed`) or of a command's comment."""
+        if event.startswith(github_comments.PREFIX):
+            return smallest.github_comment(event.removeprefix(github_comments.PREFIX))
+        return smallest.github(event)
+
+    def packed(self, event: str, body: Any) -> Request:
+        """Return the request in which GitHub sends a body; the action in an event's name goes into a body without."""
+        name, _, action = event.partition(".")
+        if event.startswith(github_comments.PREFIX):
+            name, action = "issue_comment", ""
+        if action and isinstance(body, dict):
+            body = {"action": action} | body
+        headers = {"content-type": JSON} | ({"x-github-event": name} if name else {})
+        return Request(headers=headers, query={}, body=msgspec.json.encode(body), now=0)
+
+    def guess(self, body: Any) -> str:
+        """Tell the event by the keys that only it has."""
+        return (isinstance(body, dict) and smallest.github_event(body)) or ""
+
+    def signing(self) -> Signing:
+        """Sign with the first secret; every delivery has a GUID of its own."""
+        return Signing(secrets=self.secrets, scheme=PRESETS["github"], id_header="x-github-delivery")
 
     def parse(self, request: Request) -> Event:
         """Read one delivery, of whatever event."""

@@ -16,6 +16,7 @@ from bridge.model import Command, Event
 from bridge.mrkdwn import escape, plain, unescape
 from bridge.paths import at
 from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+from bridge.signing import Signing
 
 _FACTS = {
     "command": ("the slash command, such as /genesis", {"commands": "command"}),
@@ -42,6 +43,16 @@ _FACTS = {
 }
 """Fact -> documentation, and where each kind of request has it."""
 _Kind = Literal["commands", "events", "interactions"]
+"""Fact -> form field and documentation."""
+_SMALLEST = {
+    "team_id": "T0001",
+    "channel_id": "C2147483705",
+    "channel_name": "test",
+    "user_id": "U2147483697",
+    "user_name": "steve",
+    "text": "",
+    "response_url": "https://hooks.slack.com/commands/T0001/1/example",
+}
 _CREDENTIALS = frozenset({"response_url", "response_urls", "token", "trigger_id", "bot_access_token"})
 _LONGEST_ANSWER = 3000
 _MOST_SKIPPED = 5
@@ -79,6 +90,23 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         https://docs.slack.dev/authentication/verifying-requests-from-slack
         """
         return verify(PRESETS["slack"], request.headers, request.body, keys(self.secrets), request.now)
+
+    def smallest(self, event: str) -> dict[str, Any]:
+        """Return the form of a slash command, or the envelope of another event."""
+        if event.startswith("/"):
+            return _SMALLEST | {"command": event}
+        return {"type": event} if event else {}
+
+    def packed(self, event: str, body: Any) -> Request:  # noqa: ARG002 - the body says which command it is
+        """Return the request in which Slack sends a body: a form for commands, JSON for events."""
+        if isinstance(body, dict) and "command" in body:
+            form = urlencode({key: value for key, value in body.items() if value is not None})
+            return Request(headers={"content-type": FORM}, query={}, body=form.encode(), now=0)
+        return Request(headers={"content-type": JSON}, query={}, body=msgspec.json.encode(body), now=0)
+
+    def signing(self) -> Signing:
+        """Sign with the first secret."""
+        return Signing(secrets=self.secrets, scheme=PRESETS["slack"])
 
     def parse(self, request: Request) -> Event:
         """Read one request: a command, or what is none."""

@@ -21,16 +21,15 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bridge.config import Config, load
-from bridge.decision import decide
+from bridge import log
 from bridge.embedded import Embedded
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import relay
 from bridge.emulators.serving import Server
-from bridge.model import Event
 from bridge.records import DeliveryRecord, Record
 from bridge.store import Store
+from tests.bench import recording
 from tests.bench.memory import lived
 
 WHSEC = "whsec_" + b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -62,35 +61,36 @@ class Figure(NamedTuple):
     beside: str
 
 
-def written(directory: Path, url: str, other_rules: int = 0) -> Path:
-    """Write a configuration with one rule that matches and others for other events."""
-    more = "".join(
-        f"  - {{name: other-{n}, source: relay, event: other-{n}, when: [body.x == {n}], template: e2e}}\n"
-        for n in range(other_rules)
-    )
-    path = directory / f"bridge-{other_rules}.yaml"
-    path.write_text(HEAD.format(url=url, workflow=WORKFLOW) + more)
+def written(directory: Path, url: str) -> Path:
+    """Write a configuration with one rule that matches."""
+    path = directory / "bridge.yaml"
+    path.write_text(HEAD.format(url=url, workflow=WORKFLOW))
     return path
 
 
 def rules(directory: Path, repeats: int) -> list[Figure]:
-    """Time the decision about one event with 10 and with 1,000 rules for other events, in turns."""
-    event = Event(name="run", source="relay", body={"n": 1})
-    configs = {count: load(written(directory, "http://x", count), SECRETS) for count in (10, 1000)}
-    times: dict[int, list[float]] = {count: [] for count in configs}
-    for _ in range(repeats):
-        for count, config in configs.items():
-            times[count].append(decisions(config, event))
-    few, many = (statistics.median(times[count]) for count in configs)
-    return [Figure("one decision with 1,000 rules", f"{many * 1e6:.0f} us", f"{many / few:.2f} of that with 10 rules")]
+    """Time the decision about one event with 10 rules for it, and with 1,000 rules for 50 events, of which 20 are."""
+    few, many = recording.per_event(directory, repeats)
+    what = "one decision with 1,000 rules for 50 events"
+    return [Figure(what, f"{many * 1e6:.0f} us", f"{many / few:.2f} of that with 10 rules for it")]
 
 
-def decisions(config: Config, event: Event, times: int = 200) -> float:
-    """Return seconds per decision."""
-    began = time.perf_counter()
-    for _ in range(times):
-        decide(config, event, "d_1")
-    return (time.perf_counter() - began) / times
+async def explaining(directory: Path, redis_url: str, repeats: int) -> list[Figure]:
+    """Time accepts that record why each of 3 or 10 rules runs, beside accepts that do not."""
+    figures = []
+    for count in (3, 10):
+        with log.kept_in_memory():
+            recorded, plain = await recording.accepting(directory, redis_url, count, repeats)
+        what = f"an accept that records why {count} rules run"
+        figures.append(Figure(what, f"{recorded * 1e6:.0f} us", f"{recorded / plain:.3f} of one that records nothing"))
+    return figures
+
+
+def checking(directory: Path, count: int) -> list[Figure]:
+    """Time `genesis-bridge check` of rules with three tests each, beside the same rules without tests."""
+    path = recording.with_tests(directory, count)
+    tested, plain = (min(recording.checked(one) for _ in range(3)) for one in (path, recording.without_tests(path)))
+    return [Figure(f"check of {count} rules with 3 tests each", f"{tested:.1f} s", f"{plain:.1f} s without the tests")]
 
 
 async def latency(directory: Path, redis_url: str, events: int) -> list[Figure]:
@@ -224,6 +224,8 @@ async def measure(*, short: bool) -> list[Figure]:
                 *await latency(directory, server.url, 20 if short else 400),
                 *await in_flight(directory, server.url, 200 if short else 10_000),
                 *await memory(server.url, 200 if short else 100_000),
+                *await explaining(directory, server.url, 20 if short else 1000),
+                *checking(directory, 20 if short else 500),
             ]
         finally:
             server.stop()

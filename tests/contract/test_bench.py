@@ -5,8 +5,11 @@ async def test_every_figure_can_still_be_taken() -> None:
     """The benchmark's short form runs through; what it measures is not judged here."""
     figures = await measure(short=True)
     assert [figure.what for figure in figures] == [
-        "one decision with 1,000 rules",
+        "one decision with 1,000 rules for 50 events",
         "2xx to trigger, p50 / p99",
         "a worker with 200 executions in flight",
         "Redis after 200 executions, with deliveries, bodies and notifications",
+        "an accept that records why 3 rules run",
+        "an accept that records why 10 rules run",
+        "check of 20 rules with 3 tests each",
     ]

@@ -25,6 +25,7 @@ from bridge.emulators import github as sender
 from bridge.expressions import Text
 from bridge.github_facts import EVENTS, FACTS
 from bridge.secret import Secret
+from bridge.smallest import GITHUB, github, github_event
 from bridge.sources.github import GitHub
 
 SECRET = "It's a Secret to Everybody"
@@ -152,3 +153,34 @@ def test_every_fact_is_the_payloads_own_and_has_a_text(examples):
             assert set(texts_in(value)) <= said or value == event.facts["sha"][:7]
             assert all(isinstance(TEXTS[one].render(names), str) for one in declared)
     assert seen == set(FACTS)
+
+
+def paths(value, above=()):
+    """Yield the path of everything in a JSON value; all items of a list have one."""
+    yield above
+    for key, inner in value.items() if isinstance(value, dict) else (("*", item) for item in _items(value)):
+        yield from paths(inner, (*above, key))
+
+
+def _items(value):
+    return value if isinstance(value, list) else []
+
+
+# Arrays that the examples happen to have empty, and what examples of that event lack and its schema has.
+ABSENT = {("commits", "*", "modified", "*"), ("head_commit", "modified", "*"), ("pull_request", "draft")}
+
+
+def test_the_smallest_bodies_have_nothing_that_github_does_not_send(examples):
+    """Every key of a row stands in a published payload of its event."""
+    seen = {}
+    for name, payload in examples:
+        seen.setdefault(name, set()).update(paths(payload))
+    for name in GITHUB.keys() & seen.keys():
+        assert set(paths(github(name))) - seen[name] <= ABSENT, name
+
+
+def test_no_payload_is_taken_for_another_event(examples):
+    """Most tell which event they are; the rest tell nothing rather than something wrong."""
+    told = [(name, github_event(payload)) for name, payload in examples]
+    assert [pair for pair in told if pair[1] not in (None, pair[0])] == []
+    assert sum(name == guess for name, guess in told) >= 270

@@ -64,7 +64,7 @@ def test_check_says_what_it_found(config: Path) -> None:
     """A good configuration is counted."""
     result = called("check", str(config), RELAY_SECRET=WHSEC, GENESIS_KEY="k")
     assert result.exit_code == 0
-    assert result.output == f"{config}: ok: 1 source, 1 engine, 1 template, 0 notifiers, 1 rule\n"
+    assert result.output == f"{config}: ok: 1 source, 1 engine, 1 template, 0 notifiers, 1 rule, 0 tests\n"
 
 
 def test_check_names_every_mistake_with_its_place(config: Path) -> None:
@@ -75,6 +75,26 @@ def test_check_names_every_mistake_with_its_place(config: Path) -> None:
     places = re.findall(rf"^{re.escape(str(config))}:(\d+):\d+: ", result.output, flags=re.MULTILINE)
     assert places == ["8", "10"]
     assert "2 problems" in result.output
+
+
+def test_check_runs_the_tests_beside_the_rules(config: Path) -> None:
+    """How many ran; of those that fail, expected and actual at the place of the expectation, and exit code 1."""
+    template = "id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44"
+    rules = CONFIG.replace(template, f"{template}, variables: {{n: , m: {{default: x}}}}").replace(
+        "template: e2e}", 'template: e2e, variables: {n: "${{ body.n }}"}, tests: [@]}'
+    )
+    good = "{event: {n: 1}, runs: {n: 1}}, {event: {n: 1}, as: other, skips: true}"
+    config.write_text(rules.replace("@", good))
+    result = called("check", str(config), "--no-secrets")
+    assert (result.exit_code, result.output.endswith("1 rule, 2 tests\n")) == (0, True), result.output
+    config.write_text(rules.replace("@", f"{good}, {{event: {{n: 3}}, runs: {{n: 4}}}}"))
+    result = called("check", str(config), "--no-secrets")
+    assert result.exit_code == 1
+    column = config.read_text().splitlines()[9].index("{n: 4}") + 5
+    assert result.stderr == (
+        f"{config}:10:{column}: rule 'run': test 3: variable 'n' differs\n"
+        "      expected  4\n      actual    3\n1 of 3 tests failed\n"
+    )
 
 
 def test_check_without_secrets_needs_none(config: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import msgspec
 import pytest
@@ -353,6 +354,57 @@ def attempt(text, names):
         return text.render(names)
     except EvaluationError as error:
         return f"{type(error).__name__}: {error}"
+
+
+SIZE = 4_000
+SHAPES = {
+    "text": lambda n: "a" * n,
+    "words": lambda n: "a b " * (n // 4),
+    "list": lambda n: [str(item) for item in range(n)],
+    "objects": lambda n: [{"b": item} for item in range(n)],
+    "object": lambda n: {str(item): item for item in range(n)},
+}
+COSTLY = [
+    "a == b",
+    "a in b",
+    "'x' in a",
+    "a | length > 3",
+    "a is like '*a*a*a*a*b'",
+    "a is matching '(a*)*b$'",
+    "a | replace('a', 'b') == b",
+    "a | join(',') == ''",
+    "a | unique | list == b",
+    "a | map(attribute='b') | sum > 0",
+    "a | select('equalto', 'x') | list == b",
+    "a | sort | first == b",
+    "a | dictsort | length > 0",
+    "a | flatten | length > 0",
+    "a | json | sha256 == ''",
+    "a.split('a') == b",
+    "a | wordcount > 3",
+    "a | title == a | upper",
+    "a | truncate(9) == ''",
+    "a ~ b == ''",
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("source", COSTLY)
+def test_evaluation_is_linear_in_the_event(source, shape):
+    """Eight times the event takes about eight times as long (a sort a little more); the square of it would take 64."""
+    condition = Condition(source)
+
+    def seconds(size):
+        names = {"a": SHAPES[shape](size), "b": SHAPES[shape](size)}
+        taken = []
+        for _ in range(3):
+            began = time.process_time()
+            condition.evaluate(names)
+            taken.append(time.process_time() - began)
+        return min(taken)
+
+    seconds(10)  # compiles it
+    assert seconds(8 * SIZE) <= 24 * seconds(SIZE) + 0.005
 
 
 @pytest.mark.parametrize("use", [*(f"a | {name}" for name in sorted(FILTERS)), *(f"a is {name}" for name in WORDS)])

@@ -1,6 +1,10 @@
 """The functions of expressions: total, bounded, and one table that turns values into text."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jinja2 import StrictUndefined, UndefinedError
 
 from bridge.errors import EvaluationError, ExpressionError
@@ -42,6 +46,33 @@ def verdict(condition, **names):
 def test_values_become_text(value, text):
     """Text as is, true and false, whole numbers without .0, lists and objects as compact JSON."""
     assert to_text(value) == text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+
+
+@given(value=JSON)
+def test_every_json_value_has_its_row_in_the_table(value):
+    """docs/rules.md, 'Values become text': for any JSON the text is the row's, or it is null."""
+    if value is None:
+        with pytest.raises(EvaluationError, match="null"):
+            to_text(value)
+    elif isinstance(value, str):
+        assert to_text(value) == value
+    elif isinstance(value, bool):
+        assert to_text(value) == ("true" if value else "false")
+    elif isinstance(value, float):
+        assert float(to_text(value)) == value
+        assert not to_text(value).endswith(".0")
+    elif isinstance(value, int):
+        assert to_text(value) == str(value)
+    else:
+        assert json.loads(to_text(value)) == value
+        assert to_text(value) == to_text(json.loads(to_text(value)))
 
 
 @pytest.mark.parametrize(
