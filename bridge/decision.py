@@ -14,7 +14,7 @@ from bridge.config import Config
 from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event
-from bridge.records import Recipient, Record
+from bridge.records import Recipient, Record, Turn
 from bridge.rules import Rule, RuleResult, evaluate, help_text
 
 
@@ -39,9 +39,7 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
         result = evaluate(rule, config.ruleset.templates[rule.template], event)
         if result.verdict == "match":
             try:
-                executions[derived_id("x", delivery_id, rule.name)] = _record(
-                    config, event, delivery_id, rule, result.variables
-                )
+                executions[derived_id("x", delivery_id, rule.name)] = _record(config, event, delivery_id, rule, result)
             except EvaluationError as error:
                 result = structs.replace(result, verdict="error", reason=str(error))
         results.append(result)
@@ -69,7 +67,7 @@ def _typed(config: Config, event: Event) -> str | None:
     return str(event.facts.get("text", "")).strip()
 
 
-def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:
+def _record(config: Config, event: Event, delivery_id: str, rule: Rule, result: RuleResult) -> Record:
     template = config.ruleset.templates[rule.template]
     return Record(
         delivery_id=delivery_id,
@@ -78,11 +76,21 @@ def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variable
         engine=template.engine,
         template=rule.template,
         template_id=template.id,
-        variables=variables,
+        variables=result.variables,
         deadline_seconds=template.deadline.total_seconds(),
         on_unknown=rule.on_unknown,
         notify=[_recipient(config, name, event.names()) for name in rule.notify],
+        at_a_time=_turn(rule, result),
     )
+
+
+def _turn(rule: Rule, result: RuleResult) -> Turn | None:
+    """Return whom the execution takes turns with: those of the same rule and key, and no others."""
+    if rule.at_a_time is None:
+        return None
+    debounce = rule.at_a_time.debounce
+    group = derived_id("g", rule.name, result.at_a_time or "")
+    return Turn(group, rule.at_a_time.keep, debounce.total_seconds() if debounce else 0)
 
 
 def _recipient(config: Config, name: str, names: Mapping[str, Any]) -> Recipient:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge.at_a_time import AtATime
 from bridge.cli import main
 from bridge.config import load
 from bridge.engines import ENGINES
@@ -95,9 +96,9 @@ def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None
         assert re.search(rf"\b{field}\b", TESTS), field
 
 
-@pytest.mark.parametrize("kind", [Rule, Template, Variable], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Rule, Template, Variable, AtATime], ids=lambda kind: kind.__name__)
 def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
-    """Every YAML key of rules, templates and variables."""
+    """Every YAML key of rules, templates, variables and `at_a_time`."""
     for field in kind.__struct_fields__:
         assert f"`{field}" in ALL_DOCS, field
         assert re.search(rf"\b{field}\b", TESTS), field
