@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import rich_click as click
 
 from bridge import __version__
+from bridge.convert import import_
 from bridge.errors import BridgeError, ConfigError
 from bridge.operate import deliveries, executions
 
@@ -171,6 +172,7 @@ async def _reconcile(hook: str, token: str, since: timedelta, api_url: str | Non
 
 main.add_command(deliveries)
 main.add_command(executions)
+main.add_command(import_)
 
 
 def _run(*, web: bool, work: bool, private: bool) -> None:
