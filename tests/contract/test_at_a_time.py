@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from bridge.errors import StoreUnavailable
 from bridge.model import Status
 from bridge.operations import resolve
 from bridge.pauses import pause, resume
@@ -242,6 +243,21 @@ async def test_a_lost_or_foreign_group_heals_itself(store: Store) -> None:
     await make_due_now(store, "x_2")
     assert await seen(store) == []
     assert await store.redis.zcard("gb:g:g_1") == 2
+
+
+@pytest.mark.parametrize("keep", KEEPS)
+async def test_a_full_memory_refuses_the_newer_one_whole(store: Store, keep: str) -> None:
+    """The older one is not superseded by something that is not there."""
+    await accepted(store, "x_1", of(keep))
+    await store.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable, match="OutOfMemory"):
+            await accepted(store, "x_2", of(keep))
+    finally:
+        await store.redis.config_set("maxmemory", 0)
+    assert await store.execution("x_2") is None
+    assert await store.redis.zrange("gb:g:g_1", 0, -1) == [b"x_1"]
+    assert await seen(store) == [("start", "x_1")]
 
 
 @pytest.mark.parametrize("keep", ["all", "latest", "queue"])
