@@ -12,7 +12,9 @@ import pytest
 from bridge.at_a_time import AtATime
 from bridge.cli import main
 from bridge.config import load
+from bridge.convert import import_
 from bridge.engines import ENGINES
+from bridge.importers import FORMATS
 from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
@@ -78,6 +80,13 @@ def test_every_command_is_documented_and_tested(name: str) -> None:
     """The command's name stands in the docs and in a test."""
     assert re.search(rf"genesis-bridge {name}\b", ALL_DOCS), name
     assert f'"{name}"' in TESTS
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_that_is_imported_has_its_command_and_its_example(kind: str) -> None:
+    """`genesis-bridge import <format>`, shown in docs/import.md (which tests/unit/test_import.py runs)."""
+    assert kind in import_.commands
+    assert f"`genesis-bridge import {kind} " in DOCS[ROOT / "docs" / "import.md"]
 
 
 @pytest.mark.parametrize("name", Settings.__struct_fields__)

@@ -14,9 +14,18 @@ local function ring(bell)
 end
 
 local function groups()
+  local function open(name)
+    local key = 'gb:g:' .. name
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      redis.call('DEL', key) -- not ours, under our name
+    end
+    return key
+  end
+
   local function in_group(text)
-    local keep, turn, name = string.match(text or '', '^(%a+) (%d+) (%S+)$')
-    return keep and {keep = keep, turn = turn, key = 'gb:g:' .. name}
+    local keep, turn, name = string.match(text, '^(%a+) (%d+) (%S+)$')
+    return keep and {keep = keep, turn = turn, key = open(name)}
   end
 
   -- The first member with a score in the range that counts, other than `but`.
@@ -84,11 +93,7 @@ local function groups()
   -- Bring a new execution in, `wanted` being '<keep> <milliseconds of debounce> <group>'. Answer when it is due first.
   local function enter(due, wanted, id, time, now, seconds)
     local keep, debounce, name = string.match(wanted, '^(%a+) (%d+) (%S+)$')
-    local key = 'gb:g:' .. name
-    local kind = redis.call('TYPE', key).ok
-    if kind ~= 'zset' and kind ~= 'none' then
-      redis.call('DEL', key) -- not ours, under our name
-    end
+    local key = open(name)
     if keep == 'first' then
       local other = first(due, key, '-inf', '+inf', id)
       if other then

@@ -29,8 +29,8 @@ if ARGV[2] ~= 'close' then
   redis.call('HDEL', key, 'final', 'finished', 'token')
   redis.call('ZADD', KEYS[1], now, id)
   ring(KEYS[3])
-  local turns = groups()
-  local group = turns.of(was[4])
+  local turns = was[4] and groups()
+  local group = turns and turns.of(was[4])
   if group then
     turns.place(group, id, group.keep == 'all' or status == 'pending', ARGV[5])
   end

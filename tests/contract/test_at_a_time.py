@@ -243,6 +243,13 @@ async def test_a_lost_or_foreign_group_heals_itself(store: Store) -> None:
     await make_due_now(store, "x_2")
     assert await seen(store) == []
     assert await store.redis.zcard("gb:g:g_1") == 2
+    await store.redis.set("gb:g:g_1", "text", ex=60)
+    await end(store, Status.UNKNOWN)
+    await store.redis.set("gb:g:g_1", "text", ex=60)
+    await resolve(store, "x_1", "did_not_run", by="test")
+    await make_due_now(store, "x_2")
+    assert await store.redis.zcard("gb:g:g_1") == 1
+    assert len(await seen(store)) == 1
 
 
 @pytest.mark.parametrize("keep", KEEPS)
