@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import rich_click as click
 
 from bridge import __version__
+from bridge.convert import import_
 from bridge.errors import BridgeError, ConfigError
 from bridge.operate import deliveries, executions
 from bridge.rehearse import explain, send
@@ -186,6 +187,7 @@ main.add_command(deliveries)
 main.add_command(executions)
 main.add_command(explain)
 main.add_command(send)
+main.add_command(import_)
 
 
 def _coloured(problem: str) -> str:

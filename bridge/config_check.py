@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from bridge import command_check
+from bridge.at_a_time import AtATime
 from bridge.contracts import Engine, Notifier, Source
 from bridge.errors import ExpressionError
 from bridge.expressions import Path, dotted
@@ -244,6 +245,19 @@ def _check_names(entry: Entry, rule: Rule, scope: _Scope) -> None:
     for name, text in rule.variables.items():
         for problem in scope.problems(text.paths):
             entry.problem(("variables", name), problem)
+    if rule.at_a_time is not None:
+        _check_turns(entry, rule.at_a_time, scope)
+
+
+def _check_turns(entry: Entry, turns: AtATime, scope: _Scope) -> None:
+    written = entry.written("at_a_time")
+    given = written.entries if isinstance(written, MapNode) else {}
+    _, keep = given.get("keep", (None, None))
+    if "debounce" not in given and (keep is None or (isinstance(keep, ScalarNode) and keep.text == "all")):
+        message = "this lets all run at once, as without it: add `keep: first|latest|queue` or `debounce:`"
+        entry.problem(("at_a_time",), message)
+    for problem in scope.problems(turns.key.paths):
+        entry.problem(("at_a_time", "key"), problem)
 
 
 def _check_notifiers(entry: Entry, rule: Rule, source: Entry, scope: _Scope, notifiers: Mapping[str, Entry]) -> None:

@@ -15,7 +15,7 @@ from bridge.config import Config
 from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event, Status
-from bridge.records import NewNotification, Recipient, Record
+from bridge.records import NewNotification, Recipient, Record, Turn
 from bridge.rules import Rule, RuleResult, help_text
 
 SOURCE = "source:"
@@ -45,9 +45,7 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
         result = said
         if result.verdict == "match":
             try:
-                executions[derived_id("x", delivery_id, rule.name)] = _record(
-                    config, event, delivery_id, rule, result.variables
-                )
+                executions[derived_id("x", delivery_id, rule.name)] = _record(config, event, delivery_id, rule, result)
             except EvaluationError as error:
                 result = structs.replace(result, verdict="error", reason=str(error))
         results.append(result)
@@ -84,7 +82,7 @@ def acknowledgement(config: Config, event: Event, decision: Decision, delivery_i
     )
 
 
-def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variables: dict[str, str]) -> Record:
+def _record(config: Config, event: Event, delivery_id: str, rule: Rule, result: RuleResult) -> Record:
     template = config.ruleset.templates[rule.template]
     return Record(
         delivery_id=delivery_id,
@@ -93,11 +91,21 @@ def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variable
         engine=template.engine,
         template=rule.template,
         template_id=template.id,
-        variables=variables,
+        variables=result.variables,
         deadline_seconds=template.deadline.total_seconds(),
         on_unknown=rule.on_unknown,
         notify=[_recipient(config, name, event.names()) for name in rule.notify],
+        at_a_time=_turn(rule, result),
     )
+
+
+def _turn(rule: Rule, result: RuleResult) -> Turn | None:
+    """Return whom the execution takes turns with: those of the same rule and key, and no others."""
+    if rule.at_a_time is None:
+        return None
+    debounce = rule.at_a_time.debounce
+    group = derived_id("g", rule.name, result.at_a_time or "")
+    return Turn(group, rule.at_a_time.keep, debounce.total_seconds() if debounce else 0)
 
 
 def _recipient(config: Config, name: str, names: Mapping[str, Any]) -> Recipient:

@@ -148,6 +148,9 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
         found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
     elif claim.kind == "poison":
         found = _end(claim, Status.LOST, _POISON)
+    elif claim.kind == "skipped":
+        # Settled, though the engine has not seen it: a late repeat of its delivery must not overtake newer ones.
+        found = structs.replace(_end(claim, Status.SKIPPED, claim.execution.reason or ""), reached=True)
     elif engine is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
         found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)

@@ -18,6 +18,18 @@ class Recipient(Struct, frozen=True):
     address: dict[str, str] = {}
 
 
+class Turn(Struct, frozen=True):
+    """What an execution and others of its key are to one another (`at_a_time`)."""
+
+    group: str
+    keep: str
+    debounce_seconds: float = 0
+
+    def written(self) -> str:
+        """Write it as scripts/group.lua reads it."""
+        return f"{self.keep} {int(self.debounce_seconds * 1000)} {self.group}"
+
+
 class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an execution is: written once, at accept. Enough to go on without the rule that made it."""
 
@@ -31,6 +43,7 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_seconds: float
     on_unknown: str = "hold"
     notify: list[Recipient] = []
+    at_a_time: Turn | None = None
 
 
 class DeliveryRecord(Struct, frozen=True, kw_only=True):
@@ -63,7 +76,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     """The right to take one execution's next step, until the lease runs out."""
 
     kind: str
-    """start | probe | poll | poison | orphan | expired, see scripts/claim.lua."""
+    """start | probe | poll | poison | orphan | expired | skipped, see scripts/claim.lua."""
     token: str
     execution: Execution
     record: Record

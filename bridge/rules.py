@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.at_a_time import AtATime
 from bridge.cases import Case
 from bridge.duration import Duration
 from bridge.errors import EvaluationError
@@ -75,6 +76,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     description: str = ""
     on_unknown: Literal["hold", "retry"] = "hold"
     tests: list[Case] = []
+    at_a_time: AtATime | None = None
 
     @property
     def events(self) -> tuple[str, ...]:
@@ -93,6 +95,8 @@ class RuleResult(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why it does not run, in a sentence; None when it runs."""
     conditions: list[ConditionResult]
     variables: dict[str, str]
+    at_a_time: str | None = None
+    """The key under which it takes turns, for a rule that says `at_a_time`."""
     usage_error: str | None = None
     """The line for the person whose command was meant for this rule, but is wrong."""
 
@@ -151,9 +155,17 @@ def evaluate(rule: Rule, template: Template, event: Event, asked: Asked | None =
             if condition.verdict in verdict:
                 return _not_run(rule, outcome, _sentence(condition), conditions)
     variables, problems = _variables(rule, template, names)
+    key = None
+    if rule.at_a_time is not None:
+        try:
+            key = rule.at_a_time.resolve(names)
+        except EvaluationError as error:
+            problems.append(str(error))
     if problems:
         return _not_run(rule, "error", "; ".join(problems), conditions)
-    return RuleResult(rule=rule.name, verdict="match", reason=None, conditions=conditions, variables=variables)
+    return RuleResult(
+        rule=rule.name, verdict="match", reason=None, conditions=conditions, variables=variables, at_a_time=key
+    )
 
 
 def _conditions(rule: Rule, names: Mapping[str, Any], shared: dict[str, ConditionResult]) -> list[ConditionResult]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Struct, structs
 
+from bridge.at_a_time import AtATime
 from bridge.duration import Duration
 from bridge.engines import AnyEngine
 from bridge.model import Durability
@@ -41,6 +42,12 @@ RULE = {
     "description": "One line for people, shown in the command's help.",
     "tests": "Events, and what the rule must make of each; `genesis-bridge check` runs them.",
     "on_unknown": "If the trigger may or may not have run: `hold` until it is known, or `retry`, perhaps twice.",
+    "at_a_time": "How many executions of one key may run at a time, and which of them are kept.",
+}
+AT_A_TIME = {
+    "key": "Executions of one rule and one key concern one another; left out, all of the rule do.",
+    "keep": "`first` skips the newer, `latest` the older that wait, `queue` runs one after the other, `all` at once.",
+    "debounce": "How long an execution waits for a newer one of its key, which then replaces it.",
 }
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -87,6 +94,7 @@ def schema() -> dict[str, Any]:
         top["properties"][name]["anyOf"][0]["propertyNames"] = _constraints(Name)
     rule = definitions[_key(Rule)]
     _describe(rule, RULE)
+    _describe(definitions[_key(AtATime)], AT_A_TIME)
     rule["properties"]["when"] |= {"type": ["array", "null", *_SCALARS[str]]}  # one condition may stand for a list
     return {"$schema": _DIALECT, "title": "genesis-bridge", **top, "$defs": definitions}
 

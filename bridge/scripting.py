@@ -27,6 +27,8 @@ _SCRIPTS = (
     "retry",
     "pause",
 )
+_WITH_GROUPS = ("accept", "claim", "commit", "resolve")
+"""What begins or ends an execution's turn, and so has scripts/group.lua before it."""
 _PROMISES = ("accept", "claim")
 """What is promised on these must survive a failover as well, under `durability: strict`."""
 
@@ -44,8 +46,8 @@ class Scripts:
         """Read the scripts; nothing is asked of Redis before the first use."""
         self._redis = redis
         self._replication = replication
-        prelude = _text("prelude")
-        self._texts = {name: prelude + _text(name) for name in _SCRIPTS}
+        prelude, groups = _text("prelude"), _text("group")
+        self._texts = {name: prelude + (groups if name in _WITH_GROUPS else "") + _text(name) for name in _SCRIPTS}
         self.clock: Clock | None = None
         """Redis time, once it was asked for."""
         self._shas: dict[str, str] = {}

@@ -8,6 +8,7 @@ gb:x:<execution>     hash    one execution
 gb:n:<notification>  hash    one notification
 gb:due               zset    execution -> when its next step is due: schedule and lease in one
 gb:outbox            zset    notification -> when to ring for it
+gb:g:<group>         zset    executions of one key of `at_a_time` -> their turns (scripts/group.lua)
 gb:bell              list    wakes one waiting worker
 gb:dead              zset    what a person has to look at
 gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
@@ -66,6 +67,9 @@ POLL_LEASE_SECONDS = 20.0
 NOTIFICATION_LEASE_SECONDS = 40.0
 HOLD_SECONDS = 2.0
 """How often a paused execution is looked at: so long it may take to go on after a resume."""
+WAIT_SECONDS = 30.0
+"""How often one that waits for its turn is looked at; whoever ends before it wakes it, so this is for records that
+cannot be read."""
 PROBE_SECONDS = 300.0
 """Between two probes of an engine that paused itself."""
 MOST_UNCOMMITTED = 10
@@ -147,6 +151,7 @@ class Store:
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
+            arguments.append("" if record.at_a_time is None else record.at_a_time.written())
         answer = await self._scripts.insist("accept", ["gb:due", "gb:bell", "gb:outbox"], arguments)
         return read_stored(answer)
 
@@ -156,6 +161,7 @@ class Store:
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
         pauses = [int(HOLD_SECONDS * 1000), self.record_seconds, int(PROBE_SECONDS * 1000), MOST_UNCOMMITTED]
+        pauses.append(int(WAIT_SECONDS * 1000))
         keys, confirmed = ["gb:due", "gb:dead", "gb:paused"], True
         try:
             answer = await self._scripts.run("claim", keys, [limit, token, *leases, *pauses])
@@ -183,7 +189,7 @@ class Store:
             arguments += [name, value]
         for new in step.notifications:
             arguments += written(new, claim.execution.id)
-        return bool(await self._scripts.run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
+        return bool(await self._scripts.run("commit", ["gb:due", "gb:outbox", "gb:dead", "gb:bell"], arguments))
 
     async def bury(self, execution_id: str, reason: str) -> None:
         """Take an execution that cannot be read out of the schedule and show it among the dead letters."""

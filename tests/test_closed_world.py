@@ -10,10 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge.at_a_time import AtATime
 from bridge.cases import Case, merged
 from bridge.cli import main
 from bridge.config import load
+from bridge.convert import import_
 from bridge.engines import ENGINES
+from bridge.importers import FORMATS
 from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
@@ -54,7 +57,7 @@ def test_every_module_has_its_layer() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     placed = {name.strip().removeprefix("bridge.") for layer in layers for name in layer.split("|")}
-    assert placed == modules() | {"sources", "engines", "notifiers"}
+    assert placed == modules() | {"sources", "engines", "notifiers", "importers"}
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
@@ -77,6 +80,7 @@ def test_every_module_is_tested(name: str) -> None:
         "scripting",
         "github_values",
         "paths",
+        "convert",
     }
     assert name in through_others or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
 
@@ -86,6 +90,13 @@ def test_every_command_is_documented_and_tested(name: str) -> None:
     """The command's name stands in the docs and in a test."""
     assert re.search(rf"genesis-bridge {name}\b", ALL_DOCS), name
     assert f'"{name}"' in TESTS
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_that_is_imported_has_its_command_and_its_example(kind: str) -> None:
+    """`genesis-bridge import <format>`, shown in docs/import.md (which tests/unit/test_import.py runs)."""
+    assert kind in import_.commands
+    assert f"`genesis-bridge import {kind} " in DOCS[ROOT / "docs" / "import.md"]
 
 
 @pytest.mark.parametrize("name", Settings.__struct_fields__)
@@ -105,7 +116,7 @@ def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None
         assert re.search(rf"\b{field}\b", TESTS), field
 
 
-@pytest.mark.parametrize("kind", [Rule, Allow, Template, Variable, Case], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [Rule, Allow, Template, Variable, Case, AtATime], ids=lambda kind: kind.__name__)
 def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
     """Every YAML key of rules, templates, variables and tests."""
     for field in kind.__struct_encode_fields__:

@@ -3,7 +3,7 @@
 -- ARGV  delivery id, attempt (repeats of one call carry the same), record (JSON), outcome, body,
 --       seconds to keep the record, seconds to keep the body,
 --       a notification of the delivery itself: id ('': none), record (JSON), body,
---       then per execution: id, record (JSON), milliseconds it may wait to be sent
+--       then per execution: id, record (JSON), milliseconds it may wait to be sent, its group ('': none; group.lua)
 -- Answer {"stored"} or {"duplicate", outcome, then per execution of the first delivery: id, record, status}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -38,8 +38,8 @@ end
 
 -- A full Redis refuses a script at its first write only, and only if that write takes memory: so this one, no DEL.
 redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
-local ids = {}
-for i = 11, #ARGV, 3 do
+local ids, turns = {}
+for i = 11, #ARGV, 4 do
   local id = ARGV[i]
   local key = 'gb:x:' .. id
   ids[#ids + 1] = id
@@ -47,7 +47,12 @@ for i = 11, #ARGV, 3 do
   redis.call('HSET', key, 'record', ARGV[i + 1], 'status', 'queued', 'attempts', 0, 'created', now,
     'deadline', now + tonumber(ARGV[i + 2]), 'history', now .. ' queued')
   redis.call('EXPIRE', key, ARGV[6])
-  redis.call('ZADD', KEYS[1], now, id)
+  local at = now
+  if ARGV[i + 3] ~= '' then
+    turns = turns or groups()
+    at = turns.enter(KEYS[1], ARGV[i + 3], id, time, now, ARGV[6])
+  end
+  redis.call('ZADD', KEYS[1], at, id)
 end
 redis.call('DEL', delivery)
 redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
@@ -71,9 +76,7 @@ for key, members in pairs(index) do
   redis.call('ZREMRANGEBYRANK', key, 0, -10001)
   redis.call('EXPIRE', key, ARGV[6])
 end
-if #ids > 0 and redis.call('LLEN', KEYS[2]) == 0 then
-  -- One ring is enough for any number of executions: whoever wakes claims all that is due.
-  redis.call('LPUSH', KEYS[2], '1')
-  redis.call('EXPIRE', KEYS[2], 60)
+if #ids > 0 then
+  ring(KEYS[2])
 end
 return {'stored'}

@@ -2,17 +2,19 @@
 -- KEYS  due, dead, the pause switches
 -- ARGV  most to take, token, milliseconds of lease for a trigger, for a poll, milliseconds until a paused one is looked
 --       at again, seconds to keep its record, milliseconds between two probes of an engine that paused itself,
---       how many claims of a poll in a row may get lost
+--       how many claims of a poll in a row may get lost,
+--       milliseconds until one that waits for its turn is looked at again, should nobody wake it
 -- Answer {now, milliseconds until the next is due (-1: nothing waits), then per execution: kind, id, and the fields}
 -- kind  start   now in `starting`: the write-ahead intent, before any byte goes out
 --       probe   a start, too: the one that may go through to an engine that paused itself
 --       orphan  was found in `starting`: its holder died, nobody knows whether it was sent
 --       expired could not be sent before its deadline
 --       poison  a poll, too, but so many claims of it in a row were never committed that it is perhaps what kills workers
+--       skipped is not to start, as `at_a_time` has it (group.lua); its reason says why
 --       poll
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local answer = {now, -1}
+local answer, turns = {now, -1}
 
 local switches, anything_paused = {}, false
 local fields = redis.pcall('HGETALL', KEYS[3])
@@ -21,14 +23,14 @@ for i = 1, fields.err and 0 or #fields, 2 do
   switches[fields[i]], anything_paused = readable and type(switch) == 'table' and switch or {}, true
 end
 
--- Say what a queued execution waits for; or that it is the probe which need not wait.
+-- Say which switch holds a queued execution; or that it is the probe which need not wait.
 local function paused(text)
   local readable, record = pcall(cjson.decode, text)
   if not readable or type(record) ~= 'table' or type(record.rule) ~= 'string' or type(record.engine) ~= 'string' then
     return nil -- shown as unreadable by whoever claims it
   end
   if switches['rule ' .. record.rule] then
-    return 'the rule ' .. record.rule
+    return 'held: the rule ' .. record.rule .. ' is paused'
   end
   local field = 'engine ' .. record.engine
   local switch = switches[field]
@@ -37,12 +39,12 @@ local function paused(text)
     redis.call('HSET', KEYS[3], field, cjson.encode(switch))
     return nil, true
   end
-  return switch and 'the engine ' .. record.engine
+  return switch and 'held: the engine ' .. record.engine .. ' is paused'
 end
 
 local function take(id)
   local key = 'gb:x:' .. id
-  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held', 'token')
+  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held', 'token', 'group', 'skip')
   if was.err or not was[1] or was[3] == '1' then
     -- Foreign, expired or already ended: it has no next step. What is not ours to read is shown to a person.
     redis.call('ZREM', KEYS[1], id)
@@ -51,12 +53,22 @@ local function take(id)
     end
   else
     local kind, lease = 'poll', ARGV[4]
-    local why, probe
-    if anything_paused and was[1] == 'queued' then
+    local again, why, probe = ARGV[5]
+    local queued = was[1] == 'queued' and not was[8]
+    local group, other
+    if was[7] then
+      turns = turns or groups()
+      group = turns.of(was[7])
+      other = queued and group and turns.ahead(KEYS[1], group, id)
+    end
+    if other then
+      again, why = ARGV[9], 'waits for ' .. other .. ' of the same key'
+      turns.place(group, id, false, ARGV[6])
+    elseif queued and anything_paused then
       why, probe = paused(was[4])
     end
     if was[5] and not why then
-      -- The time it was held does not count.
+      -- The time it was held, or waited for its turn, does not count.
       was[2] = was[2] + now - was[5]
       redis.call('HSET', key, 'deadline', string.format('%.0f', was[2]))
       redis.call('HDEL', key, 'held')
@@ -65,6 +77,9 @@ local function take(id)
       kind = 'held'
     elseif was[1] == 'starting' then
       kind = 'orphan'
+    elseif was[1] == 'queued' and was[8] then
+      kind = 'skipped'
+      redis.call('HSET', key, 'reason', was[8])
     elseif was[1] == 'queued' and now > tonumber(was[2]) then
       kind = 'expired'
     elseif was[1] == 'queued' then
@@ -72,16 +87,18 @@ local function take(id)
       redis.call('HSET', key, 'status', 'starting', 'trigger_token', ARGV[2],
         'history', redis.call('HGET', key, 'history') .. '\n' .. now .. ' starting')
       redis.call('HINCRBY', key, 'attempts', 1)
+      if group then
+        turns.place(group, id, true, ARGV[6])
+      end
     end
     if kind == 'poll' and was[6] and redis.call('HINCRBY', key, 'uncommitted', 1) >= tonumber(ARGV[8]) then
       kind = 'poison'
     end
     if kind == 'held' then
-      if redis.call('HSETNX', key, 'held', now) == 1 then
-        redis.call('HSET', key, 'reason', 'held: ' .. why .. ' is paused')
-      end
+      redis.call('HSETNX', key, 'held', now)
+      redis.call('HSET', key, 'reason', why)
       redis.call('EXPIRE', key, ARGV[6])
-      redis.call('ZADD', KEYS[1], now + ARGV[5], id)
+      redis.call('ZADD', KEYS[1], now + again, id)
     else
       redis.call('HSET', key, 'token', ARGV[2])
       redis.call('ZADD', KEYS[1], now + lease, id)

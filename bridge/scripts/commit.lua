@@ -1,5 +1,5 @@
 -- Write down what a step found out; fenced by the claim's token, so that only the holder of the claim can.
--- KEYS  due, outbox, dead
+-- KEYS  due, outbox, dead, bell
 -- ARGV  execution id, token, milliseconds until the next step (-1: none, it ended), status ('': unchanged),
 --       note for the history ('': none), seconds to keep the record, seconds until an unrung notification is rung,
 --       number of fields, then name, value ...,
@@ -10,7 +10,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local id, token = ARGV[1], ARGV[2]
 local key = 'gb:x:' .. id
 
-local held = redis.call('HMGET', key, 'token', 'trigger_token', 'status')
+local held = redis.call('HMGET', key, 'token', 'trigger_token', 'status', 'group')
 if held[1] ~= token then
   -- The answer to a trigger may come after its lease ran out; it resolves what was called unknown meanwhile.
   -- It also comes before a person's word that nothing ran, as long as nothing was sent again.
@@ -45,6 +45,24 @@ else
 end
 redis.call('HDEL', key, 'token', 'uncommitted')
 redis.call('EXPIRE', key, ARGV[6])
+
+local turns = held[4] and groups()
+local group = turns and turns.of(held[4])
+if group and ARGV[3] == '-1' then
+  redis.call('ZREM', group.key, id)
+  turns.wake(KEYS[1], KEYS[4], group, now)
+elseif group then
+  local queued = redis.call('HGET', key, 'status') == 'queued'
+  local newer = queued and group.keep == 'latest' and redis.call('HEXISTS', key, 'reached') == 0
+    and turns.unsent(group.key, '(' .. group.turn, 1)[1]
+  if newer then
+    -- While it was out the next one came: it need not be tried again.
+    turns.supersede(KEYS[1], group.key, id, newer.id, now)
+    turns.wake(KEYS[1], KEYS[4], group, now)
+  else
+    turns.place(group, id, group.keep == 'all' or not queued, ARGV[6])
+  end
+end
 
 for i = last + 1, #ARGV, 3 do
   local note = 'gb:n:' .. ARGV[i]

@@ -9,7 +9,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local id = ARGV[1]
 local key = 'gb:x:' .. id
 
-local was = redis.call('HMGET', key, 'status', 'record', 'history')
+local was = redis.call('HMGET', key, 'status', 'record', 'history', 'group')
 if not was[1] then
   return {}
 end
@@ -28,9 +28,11 @@ if ARGV[2] ~= 'close' then
   redis.call('HSET', key, 'status', status, 'deadline', string.format('%.0f', deadline), 'reason', '')
   redis.call('HDEL', key, 'final', 'finished', 'token')
   redis.call('ZADD', KEYS[1], now, id)
-  if redis.call('LLEN', KEYS[3]) == 0 then
-    redis.call('LPUSH', KEYS[3], '1')
-    redis.call('EXPIRE', KEYS[3], 60)
+  ring(KEYS[3])
+  local turns = was[4] and groups()
+  local group = turns and turns.of(was[4])
+  if group then
+    turns.place(group, id, group.keep == 'all' or status == 'pending', ARGV[5])
   end
 end
 redis.call('HSET', key, 'history', was[3] .. '\n' .. now .. ' ' .. status .. ' ' .. ARGV[3])

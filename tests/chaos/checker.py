@@ -13,6 +13,8 @@ from msgspec import Struct
 from bridge.model import Execution, Status
 
 SETTLED = {"delivered", "dead", "superseded"}
+ONE_AT_A_TIME = "also"
+"""The rule that says `at_a_time`."""
 CLOCK_SECONDS = 0.01
 """The journals and Redis read the same machine's clock, but round it differently."""
 
@@ -101,6 +103,7 @@ def check(after: After) -> Verdict:
         *_nothing_stays(after),
         *_no_answer_but_503(after),
         *(f"I9 {what}" for what in after.trouble),
+        *_one_at_a_time(after),
     ]
     return Verdict(_figures(after), violations, _waits(after))
 
@@ -271,3 +274,33 @@ def _no_answer_but_503(after: After) -> Iterator[str]:
         for status in sent.answers:
             if status not in (0, 200, 202, 503):
                 yield f"I8 delivery {sent.n}: answered {status}"
+
+
+def _one_at_a_time(after: After) -> Iterator[str]:
+    """Look at the rule whose executions of one key (the last digit of n) queue up: nothing starts beside another."""
+    keys = defaultdict(list)
+    for execution in after.executions:
+        if execution.rule == ONE_AT_A_TIME:
+            keys[execution.variables["n"][-1]].append(execution)
+    for executions in keys.values():
+        spans = [(execution.id, *span) for execution in executions for span in _out(execution)]
+        for id_, start in ((execution.id, start) for execution in executions for start in _starts(execution)):
+            for other, began, ended in spans:
+                if other != id_ and began < start < ended:
+                    yield f"I10 execution {id_}: started while {other} of the same key was out"
+
+
+def _starts(execution: Execution) -> list[str]:
+    return [change.at for change in execution.history if change.status == Status.STARTING]
+
+
+def _out(execution: Execution) -> Iterator[tuple[str, str]]:
+    """Yield from when to when an execution was out: between its start, or a late answer, and its end or return."""
+    began = None
+    for change in execution.history:
+        if change.status == Status.QUEUED or change.status.final:
+            if began is not None:
+                yield began, change.at
+            began = None
+        elif began is None:
+            began = change.at

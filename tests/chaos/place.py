@@ -56,7 +56,20 @@ rules:
     template: e2e
     variables: {n: "${{ body.n }}", rule: run}
     notify: [ci]
-  - {name: also, source: relay, event: two, template: e2e, variables: {n: "${{ body.n }}", rule: also}, notify: [ci]}
+  - name: queued
+    source: relay
+    event: queued
+    template: e2e
+    variables: {n: "${{ body.n }}", rule: queued}
+    notify: [ci]
+    at_a_time: {keep: queue}
+  - name: also
+    source: relay
+    event: two
+    template: e2e
+    variables: {n: "${{ body.n }}", rule: also}
+    notify: [ci]
+    at_a_time: {key: "${{ body.n[-1:] }}", keep: queue}
 """
 QUICK = Template(timeline=(("pending", 0.1), ("running", 0.3), ("completed", None)), outputs={"summary": "fine"})
 

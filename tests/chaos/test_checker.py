@@ -195,3 +195,27 @@ def test_damage_is_found(what: str) -> None:
 def test_an_unknown_that_is_not_listed_is_found() -> None:
     """Somebody has to look at it."""
     assert changed(lambda after: after.dead.clear(), unsure) == ["I6 x x_1run: not among the dead letters"]
+
+
+def out(n: str, *history: tuple[int, Status]) -> Execution:
+    """Return an execution of the rule that runs one at a time, with its changes at these seconds."""
+    changes = [Change(f"2026-11-22T07:00:{second:02}.000Z", status) for second, status in history]
+    return msgspec.structs.replace(execution(Status.COMPLETED, n=n, rule="also"), history=changes)
+
+
+def test_two_of_one_key_at_a_time_are_found() -> None:
+    """A start while another is out: before its end, or since a late answer said that it runs."""
+    first = out("11", (1, Status.STARTING), (2, Status.QUEUED), (3, Status.STARTING), (9, Status.COMPLETED))
+    late = out("21", (9, Status.STARTING), (20, Status.UNKNOWN), (25, Status.PENDING), (30, Status.COMPLETED))
+    after = fine()
+    after.executions = [
+        first,
+        late,
+        out("1", (20, Status.STARTING), (24, Status.FAILED)),
+        out("12", (4, Status.STARTING)),
+    ]
+    assert not [violation for violation in check(after).violations if violation.startswith("I10")]
+    for second, of in ((5, "x_11also"), (10, "x_21also"), (26, "x_21also")):
+        again = [*after.executions, out("31", (second, Status.STARTING))]
+        found = check(msgspec.structs.replace(after, executions=again)).violations
+        assert f"I10 execution x_31also: started while {of} of the same key was out" in found

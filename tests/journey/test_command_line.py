@@ -122,6 +122,31 @@ def test_schema_is_json() -> None:
     assert "rules" in msgspec.json.decode(called("schema").output)["properties"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "file"), [("adnanh", "adnanh-mixed.yaml"), ("gwt", "gwt.yaml"), ("tekton", "tekton.yaml")]
+)
+def test_import_prints_a_configuration_that_check_takes(kind: str, file: str, tmp_path: Path) -> None:
+    """The rules go to standard output, what is not carried over to standard error as well."""
+    source = Path(__file__).parents[1] / "data" / "import" / file
+    imported = called("import", kind, str(source))
+    assert imported.exit_code == 0
+    path = tmp_path / "imported.yaml"
+    path.write_text(imported.stdout)
+    assert called("check", "--no-secrets", str(path)).exit_code == 0
+    *notes, told = imported.stderr.splitlines()
+    assert all(note.startswith(f"{source}:") and f"#   {note}\n" in imported.stdout for note in notes)
+    assert re.fullmatch(rf"\d rules; {len(notes)} notes on what is not as it was", told)
+
+
+def test_import_says_what_it_cannot_read(tmp_path: Path) -> None:
+    """As `check` does."""
+    missing = called("import", "adnanh", str(tmp_path / "none.json"))
+    assert (missing.exit_code, missing.stdout) == (1, "")
+    assert "none.json:1:1: the file cannot be read: No such file or directory" in missing.stderr
+    (tmp_path / "one.json").write_text('[{"id": "x"}]')
+    assert "1 rule; 1 note on" in called("import", "adnanh", str(tmp_path / "one.json")).stderr
+
+
 def test_serve_and_worker_need_a_redis(config: Path) -> None:
     """Only `up` brings its own server; the message says what to do."""
     for command in ("serve", "worker"):
