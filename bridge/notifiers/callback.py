@@ -5,9 +5,10 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from bridge.addresses import HTTPS_PORT, Guard, networks, parse, port_of
 from bridge.contracts import Message, Notifier
@@ -24,6 +25,7 @@ _SHORTEST_WAIT_SECONDS = 1.0
 _LONGEST_TIMEOUT = Duration(seconds=25)
 """Less than the job that makes the attempt may take."""
 _GONE = 410
+_Port = Annotated[int, Meta(ge=1, le=65_535, description="a port from 1 to 65535")]
 
 
 class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="callback"):
@@ -34,6 +36,8 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """All of them sign, so that receivers can change theirs without a gap."""
     allow_hosts: tuple[str, ...] = ()
     allow_cidrs: tuple[str, ...] = ()
+    allow_ports: tuple[_Port, ...] = ()
+    """Beside 443, 80 with `allow_http`, and the port of a URL that the configuration spells out."""
     allow_http: bool = False
     timeout: Duration = Duration(seconds=15)
     on_status: list[Status] | None = None
@@ -110,7 +114,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
             allow_cidrs=networks(self.allow_cidrs),
             allow_hosts=tuple(pattern.lower() for pattern in self.allow_hosts),
             allow_http=self.allow_http,
-            ports=frozenset({HTTPS_PORT, self._own_port()}),
+            ports=frozenset({HTTPS_PORT, self._own_port(), *self.allow_ports}),
         )
 
     def _own_port(self) -> int:

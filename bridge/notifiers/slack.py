@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bridge.addresses import HTTPS_PORT, base_url, origin, parse
+from bridge.addresses import Guard, base_url, origin, parse
 from bridge.contracts import Message, Notifier
 from bridge.errors import Ambiguous, AttemptError, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
@@ -21,6 +21,7 @@ from bridge.secret import Secret
 
 _API_URL = "https://slack.com/api"
 _RESPONSE_HOST = "hooks.slack.com"
+_RESPONSE_GUARD = Guard(allow_hosts=(_RESPONSE_HOST,))
 _RESPONSE_URL_SECONDS = 29 * 60
 """They are good for 30 minutes and 5 messages; a reply is at most three."""
 _USED_UP = frozenset({"used_url", "expired_url"})
@@ -172,6 +173,7 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
             timeout_seconds=_TIMEOUT_SECONDS,
             max_bytes=_MAX_ANSWER_BYTES,
             fresh=True,
+            guard=None if self._ours(url) else _RESPONSE_GUARD,
         )
         body = _object(answer)
         if answer.status in (404, 410) or body.get("error") in _USED_UP:
@@ -182,12 +184,15 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def _check(self, url: str) -> None:
         """Refuse a response URL that is not Slack's: what is posted there must not go to anybody else."""
-        try:
-            slacks = origin(url) in (("https", _RESPONSE_HOST, HTTPS_PORT), origin(self.api_url))
-        except ValueError:
-            slacks = False
-        if not slacks:
+        if not (self._ours(url) or _RESPONSE_GUARD.problem(url) is None):
             raise EvaluationError(f"the response_url is not one of Slack's (https://{_RESPONSE_HOST}/...)")
+
+    def _ours(self, url: str) -> bool:
+        """Whether a response URL is of the origin that the operator named as Slack's API."""
+        try:
+            return origin(url) == origin(self.api_url)
+        except ValueError:
+            return False
 
 
 async def _probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:

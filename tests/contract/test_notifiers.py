@@ -327,6 +327,15 @@ def test_callback_urls_from_events_are_looked_at_when_the_event_is_accepted():
         notifier.address({"body": {}})
 
 
+def test_ports_beside_the_usual_ones_are_listed():
+    """443 is open, 80 with allow_http, and what allow_ports lists; a port from an event is none of the operator's."""
+    notifier = _callback("${{ body.url }}", allow_cidrs=(), allow_ports=(8443,))
+    for good in ("https://ci.example.com/", "https://ci.example.com:8443/", "http://ci.example.com/"):
+        assert notifier.address({"body": {"url": good}}) == {"url": good}
+    with pytest.raises(EvaluationError, match="port 8080 is not one of allow_ports"):
+        notifier.address({"body": {"url": "http://ci.example.com:8080/"}})
+
+
 def test_callback_urls_in_the_configuration_are_looked_at_when_it_is_read():
     """Their port is the operator's word; their form is not."""
     assert _callback("https://ci.example.com:8443/", allow_http=False, allow_cidrs=()).address({})
@@ -583,6 +592,17 @@ def test_response_urls_are_slacks_or_the_configured_origins(url):
     """Slack's host over https is good, and for emulators the origin that api_url names."""
     notifier = _reply("https://slack.emulated.example.com:8443")
     assert notifier.address({"response_url": url}) == {"response_url": url}
+
+
+async def test_slacks_host_must_be_outside():
+    """The name alone does not do: where hooks.slack.com leads inside, a reply is not sent there."""
+    async with serve(always(answer(200, b"ok"))) as server, Outbound(resolve=lambda *_: ["127.0.0.1"]) as misled:
+        notifier = _reply("https://slack.com", token=None)
+        message = _message(notifier, {"response_url": "https://hooks.slack.com/commands/T/1/t0ken"})
+        with pytest.raises(Permanent, match="not allowed") as failed:
+            await notifier.send(misled, message)
+        assert server.connections == 0
+    assert "t0ken" not in str(failed.value)
 
 
 @pytest.mark.parametrize(
