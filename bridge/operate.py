@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import rich_click as click
 
 from bridge.errors import BridgeError
+from bridge.terminal import json_text, line
 
 _TIMEOUT_SECONDS = 30.0
 _MOST_ANSWER_BYTES = 50_000_000
@@ -122,7 +123,7 @@ def _list(what: str, limit: int, cursor: str | None, *columns: str) -> None:
     query = {"limit": limit, **({} if cursor is None else {"cursor": cursor})}
     page = _ask("GET", f"{what}?{urlencode(query)}")
     for item in page["items"]:
-        click.echo("  ".join(str(item[column]) for column in columns if item[column] is not None))
+        click.echo(line("  ".join(str(item[column]) for column in columns if item[column] is not None)))
     if page["next"] is not None:
         click.echo(f"more: --cursor {page['next']}", err=True)
 
@@ -130,7 +131,7 @@ def _list(what: str, limit: int, cursor: str | None, *columns: str) -> None:
 def _show(found: Any) -> None:
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    click.echo(json_text(msgspec.json.format(msgspec.json.encode(found), indent=2).decode()))
 
 
 def _segment(text: str) -> str:

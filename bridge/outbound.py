@@ -20,12 +20,12 @@ from bridge import __version__
 from bridge.addresses import Guard, parse, port_of, shown
 from bridge.connections import Limits, Pool, Resolve, resolve
 from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.secret import SHORTEST_HIDDEN
 from bridge.wire import Connection, Destination, Exchange
 
 __all__ = ["Answer", "Guard", "Limits", "Outbound"]
 
 _LONGEST_WISH_SECONDS = 86_400.0
-_SHORTEST_HIDDEN = 6
 _SHOWN_CHARACTERS = 300
 _LOOKED_AT_CHARACTERS = 1 << 16
 _HTML = re.compile(r"\s*<", re.ASCII)
@@ -68,7 +68,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         said = _said(self.body) or text
         for secret in hidden:
             # An engine may repeat the key it was sent; a very short one would hide ordinary words instead.
-            said = said.replace(secret, "***") if len(secret) >= _SHORTEST_HIDDEN else said
+            said = said.replace(secret, "***") if len(secret) >= SHORTEST_HIDDEN else said
         line = next((line for line in map(_printable, said.splitlines()) if line), "")
         if len(line) > _SHOWN_CHARACTERS:
             line = f"{line[: _SHOWN_CHARACTERS - 1]}…"

@@ -9,7 +9,7 @@ import binascii
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -170,12 +170,13 @@ def key_bytes(secret: bytes, key_format: KeyFormat) -> bytes:
 def keys(secrets: Sequence[Secret], key_format: KeyFormat = "utf8") -> list[bytes]:
     """Return the keys that secrets stand for; ValueError names the one that is not of this format.
 
-    LookupError if they were never read.
+    LookupError if they were never read. What a file is changed to counts only if it is of this format.
     """
+    read = partial(key_bytes, key_format=key_format)
     found = []
     for secret in secrets:
         try:
-            found.append(key_bytes(secret.reveal(), key_format))
+            found.append(read(secret.reveal(usable=read)))
         except ValueError as error:
             raise ValueError(f"{secret.reference}: {error}") from None
     return found

@@ -203,7 +203,7 @@ async def _probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:
         timeout_seconds=_TIMEOUT_SECONDS,
         max_bytes=_MAX_ANSWER_BYTES,
     )
-    return None if _ok(answer) else str(_judged(answer, 0, token.text()))
+    return None if _ok(answer) else str(_judged(answer, 0, *token.texts()))
 
 
 async def _post(
@@ -222,7 +222,7 @@ async def _post(
         fresh=True,
     )
     if not _ok(answer):
-        raise _judged(answer, now, token.text())
+        raise _judged(answer, now, *token.texts())
 
 
 def _ok(answer: Answer) -> bool:
