@@ -74,6 +74,8 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     max_body_bytes: ClassVar[int] = 1_000_000
     commands: ClassVar[bool] = False
     """Whether rules of this source may have `usage:` lines."""
+    credentials: ClassVar[frozenset[str]] = frozenset()
+    """Facts, and keys of the body, that are Concealed: conditions may use them, texts may not."""
 
     def read(self, request: Request) -> Event | Reply:
         """Verify, then parse; a finished Reply where the protocol has one (Slack's ssl_check).
@@ -202,6 +204,8 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
     sources: ClassVar[frozenset[str] | None] = None
     """The source types whose events this notifier can answer; None: all."""
+    sealed: ClassVar[frozenset[str]] = frozenset()
+    """Names in its address that are credentials: they are kept sealed, with a secret of the source or the notifier."""
 
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""

@@ -21,9 +21,11 @@ from bridge.faults import point
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
+from bridge.recipients import sealed
 from bridge.records import Claim, DeliveryRecord, Step
 from bridge.reports import notifications
 from bridge.rules import RuleResult
+from bridge.signatures import without_credentials
 from bridge.store import TRIGGER_LEASE_SECONDS
 
 TRIGGER_SECONDS = 30.0
@@ -51,7 +53,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     read = bridge.config.sources[source_name].read(request)
     if isinstance(read, Reply):
         return read
-    event = structs.replace(read, source=source_name)
+    event = structs.replace(read, source=source_name, query=without_credentials(read.query))
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
 
@@ -71,8 +73,9 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         query=event.query,
         replay_of=replay_of,
     )
+    executions = {id_: sealed(bridge.config, record) for id_, record in decision.executions.items()}
     point("accept.before")
-    stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions)
+    stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, executions)
     point("accept.after")
     metrics.DELIVERIES.labels(event.source, "duplicate" if stored.duplicate else decision.outcome).inc()
     if stored.duplicate:

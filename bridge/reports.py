@@ -17,6 +17,7 @@ from bridge.faults import point
 from bridge.model import Change
 from bridge.pacing import jittered
 from bridge.parts import Bridge
+from bridge.recipients import opened
 from bridge.records import Claim, NewNotification, NotificationClaim, Step
 from bridge.store import Store
 
@@ -91,7 +92,7 @@ async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
     message = Message(
         id=claim.id,
         body=claim.body,
-        address=claim.address,
+        address=opened(bridge.config, claim.notifier, claim.address),
         attempt=claim.attempt,
         now=claim.clock.now_ms() / 1000,
     )

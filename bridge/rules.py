@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.credentials import redacted, shown
 from bridge.duration import Duration
 from bridge.errors import EvaluationError
 from bridge.expressions import Condition, ConditionResult, Text
@@ -160,7 +161,12 @@ def explain(ruleset: RuleSet, event: Event) -> Explanation:
         else _not_run(rule, "no_match", _other_event(rule, event), [])
         for rule in ruleset.of(event.source)
     ]
-    return Explanation(source=event.source, event=event.name, facts=event.facts, rules=results)
+    return Explanation(
+        source=event.source,
+        event=event.name,
+        facts={name: shown(value) for name, value in event.facts.items()},
+        rules=results,
+    )
 
 
 def help_text(ruleset: RuleSet, source: str, command: str) -> str:
@@ -240,4 +246,5 @@ def _other_event(rule: Rule, event: Event) -> str:
 
 
 def _short(value: str) -> str:
+    value = redacted(value)
     return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."  # noqa: PLR2004 - fits into a line

@@ -125,9 +125,13 @@ class Secret:
         """Return the value as text, for tokens that travel in a header."""
         return self.reveal().decode()
 
+    def values(self) -> list[bytes]:
+        """Return the value and, where its file was changed, the one before it, which others may still have."""
+        return [value for value in (self._value, self._former) if value]
+
     def texts(self) -> list[str]:
-        """Return the value and the one before it, to hide both: an answer may repeat what was sent before a change."""
-        return [value.decode() for value in (self._value, self._former) if value]
+        """Return what to hide in the words of others: an answer may repeat what was sent before a change."""
+        return [value.decode() for value in self.values()]
 
     def hide(self, text: str) -> str:
         """Return what others said with `***` in the secret's place; a very short one would hide ordinary words."""

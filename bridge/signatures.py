@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.credentials import is_credential
 from bridge.secret import Secret
 
 MAX_SIGNATURES = 10
@@ -183,8 +184,9 @@ def keys(secrets: Sequence[Secret], key_format: KeyFormat = "utf8") -> list[byte
 
 
 def without_credentials(headers: Mapping[str, str], *more: str) -> dict[str, str]:
-    """Return the headers that rules may see and records may keep: no signature, token or cookie, nor `more`."""
-    return {name: value for name, value in headers.items() if name not in _CREDENTIALS and name not in more}
+    """Return the headers or parameters that rules may see and records may keep: no credential, nor any of `more`."""
+    left_out = _CREDENTIALS.union(more)
+    return {name: value for name, value in headers.items() if name not in left_out and not is_credential(name)}
 
 
 def _presented(place: Place, value: str) -> tuple[list[str], str | None]:

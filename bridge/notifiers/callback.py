@@ -5,7 +5,7 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +30,8 @@ _Port = Annotated[int, Meta(ge=1, le=65_535, description="a port from 1 to 65535
 
 class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="callback"):
     """One receiver. Even a URL written in the configuration passes the guard: names change what they point to."""
+
+    sealed: ClassVar[frozenset[str]] = frozenset({"url"})
 
     url: Text
     secrets: Secrets
@@ -58,7 +60,12 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         return {"url": self.url}
 
     def address(self, names: Mapping[str, Any]) -> dict[str, str]:
-        """Resolve the URL and look at its form, so that the sender hears of a bad one at once."""
+        """Resolve the URL and look at its form, so that the sender hears of a bad one at once.
+
+        One that the configuration spells out is not kept: it may hold a token, and may be mended there.
+        """
+        if self.url.literal:
+            return {}
         url = self.url.render(names)
         problem = self._guard().problem(url)
         if problem is not None:
@@ -84,6 +91,9 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         Raises Permanent when the receiver is gone or its address is refused, Ambiguous when no whole answer came,
         Transient for every other answer; its Retry-After counts, between a second and a day.
         """
+        url = message.address.get("url") or (self.url.source if self.url.literal else None)
+        if url is None:
+            raise Permanent("the URL was in the configuration and is not there any more: put it back, or replay")
         signature = sign(
             _SCHEME,
             id=message.id,
@@ -93,7 +103,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         )
         answer = await outbound.request(
             "POST",
-            message.address["url"],
+            url,
             headers={**signature, "content-type": "application/json"},
             content=message.body,
             timeout_seconds=self.timeout.total_seconds(),

@@ -12,6 +12,7 @@ import msgspec
 
 from bridge.addresses import Guard, base_url, origin, parse
 from bridge.contracts import Message, Notifier
+from bridge.credentials import Concealed
 from bridge.errors import Ambiguous, AttemptError, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
 from bridge.model import Execution, Status
@@ -111,6 +112,7 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     in_order: ClassVar[bool] = True
     sources: ClassVar[frozenset[str] | None] = frozenset({"slack"})
+    sealed: ClassVar[frozenset[str]] = frozenset({"response_url"})
 
     token: Secret | None = None
     api_url: str = _API_URL
@@ -122,7 +124,8 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
     def address(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Keep every way back that the event names; EvaluationError when none can be used."""
         found = {name: names[name] for name in ("response_url", "channel", "user", "thread_ts") if name in names}
-        ways = {name: value for name, value in found.items() if isinstance(value, str) and value}
+        known = {name: value.reveal() if isinstance(value, Concealed) else value for name, value in found.items()}
+        ways = {name: value for name, value in known.items() if isinstance(value, str) and value}
         # Posting to a person opens the conversation with them.
         channel = ways.get("channel") or ways.pop("user", None)
         if "response_url" in ways:

@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
+from bridge.credentials import Concealed
 from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
 from bridge.model import Event
 from bridge.mrkdwn import escape, plain, unescape
@@ -42,6 +43,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (_, document) in _FACTS.items()}
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
+    credentials: ClassVar[frozenset[str]] = _CREDENTIALS
 
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.
@@ -109,13 +111,14 @@ def _handshake(body: dict[str, Any]) -> Reply:
 
 
 def _command(form: dict[str, str], request: Request) -> Event:
-    facts = {fact: form[field] for fact, (field, _) in _FACTS.items() if field in form}
+    body = {field: Concealed(value) if field in _CREDENTIALS else value for field, value in form.items()}
+    facts = {fact: body[field] for fact, (field, _) in _FACTS.items() if field in body}
     if "text" in facts:
         facts["text"] = plain(unescape(facts["text"]))
     return Event(
         name=form["command"],
         key=form.get("trigger_id") or None,
-        body=form,
+        body=body,
         headers=without_credentials(request.headers),
         query=dict(request.query),
         facts=facts,
@@ -128,11 +131,12 @@ def _other(body: dict[str, Any], request: Request, *, form: bool = False) -> Eve
     name = body.get("type")
     name = name if isinstance(name, str) and name else "request"
     key = body.get("event_id")
-    keep = msgspec.json.encode(_without_credentials(body))
+    known = _without_credentials(body)
+    keep = msgspec.json.encode(known)
     return Event(
         name=name,
         key=key if isinstance(key, str) and key else None,
-        body=body,
+        body=known,
         headers=without_credentials(request.headers),
         query=dict(request.query),
         keep=urlencode({"payload": keep}).encode() if form else keep,

@@ -304,6 +304,19 @@ async def test_callbacks_have_a_deadline(outbound):
             await notifier.send(outbound, _message(notifier, {}))
 
 
+async def test_a_callback_url_in_the_configuration_is_not_kept(outbound):
+    """It may hold a token; so it is what it is when the message is sent, unless an event had brought another."""
+    async with serve(always(answer(200))) as server:
+        before, after = _callback(server.url("/a?token=t0ken")), _callback("${{ body.url }}")
+        kept = _message(before, {})
+        assert "t0ken" not in str(kept)
+        await before.send(outbound, kept)
+        await before.send(outbound, _message(after, {"body": {"url": server.url("/b")}}))
+        assert [request.target for request in server.requests] == ["/a?token=t0ken", "/b"]
+        with pytest.raises(Permanent, match="not there any more"):
+            await after.send(outbound, kept)
+
+
 async def test_callbacks_pass_the_guard(outbound):
     """A URL in the configuration too is checked when it is connected to."""
     async with serve(always(answer(200))) as server:
@@ -338,7 +351,7 @@ def test_ports_beside_the_usual_ones_are_listed():
 
 def test_callback_urls_in_the_configuration_are_looked_at_when_it_is_read():
     """Their port is the operator's word; their form is not."""
-    assert _callback("https://ci.example.com:8443/", allow_http=False, allow_cidrs=()).address({})
+    assert _callback("https://ci.example.com:8443/", allow_http=False, allow_cidrs=()).address({}) == {}
     for wrong in ("http://ci.example.com/", "ci.example.com", "https://u:p@ci.example.com/"):
         with pytest.raises(ValueError, match="the callback URL cannot be used"):
             _callback(wrong, allow_http=False)
