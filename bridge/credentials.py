@@ -11,6 +11,7 @@ _WORDS = frozenset(
     "sid sig signature token tokens".split()
 )
 _PAIRS = frozenset({"apikey", "privatekey", "responseurl", "responseurls"})
+_CALLABLE = frozenset({("callback", "url"), ("callback", "uri"), ("webhook", "url"), ("hook", "url")})
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _USER = re.compile(r"(?<=://)[^/?#\s@]*@")
 _PARAMETER = re.compile(r"(?<=[?&;])([^=&;#\s]{1,100})=[^&;#\s'\"]+")
@@ -20,6 +21,12 @@ def is_credential(name: str) -> bool:
     """Say whether what goes by this name is one: `X-Gitlab-Token`, `api_key`, `accessToken`, `response_url`."""
     words = [word.lower() for word in _WORD.findall(name)]
     return not _WORDS.isdisjoint(words) or any(first + second in _PAIRS for first, second in pairwise(words))
+
+
+def is_hidden(name: str) -> bool:
+    """Say whether a value of this name is kept out of records: credentials, and URLs that whoever knows may call."""
+    words = [word.lower() for word in _WORD.findall(name)]
+    return is_credential(name) or any(pair in _CALLABLE for pair in pairwise(words))
 
 
 def redacted(text: str) -> str:

@@ -16,7 +16,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
-from bridge.credentials import SHOWN, is_credential, shown
+from bridge.credentials import SHOWN, is_hidden, shown
 from bridge.errors import EvaluationError, ExpressionError, MissingName
 from bridge.expression_check import TOO_DEEP, check
 from bridge.functions import FILTERS, TESTS, to_json, to_text
@@ -229,7 +229,7 @@ def shortened(value: Any, characters: int = 200) -> Any:
 
 def _values(paths: tuple[Path, ...], names: Mapping[str, Any]) -> dict[str, Any]:
     found = {path: value for path in paths if (value := look_up(path, names)) is not MISSING}
-    return {dotted(path): SHOWN if is_credential(str(path[-1])) else shown(value) for path, value in found.items()}
+    return {dotted(path): SHOWN if is_hidden(str(path[-1])) else shown(value) for path, value in found.items()}
 
 
 class _Glimpse(reprlib.Repr):

@@ -18,10 +18,10 @@ from bridge.decision import decide, derived_id
 from bridge.errors import Ambiguous, Blocked, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.faults import point
+from bridge.keeping import sealed_addresses, sealed_body
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
-from bridge.recipients import sealed
 from bridge.records import Claim, DeliveryRecord, Step
 from bridge.reports import notifications
 from bridge.rules import RuleResult
@@ -73,9 +73,10 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         query=event.query,
         replay_of=replay_of,
     )
-    executions = {id_: sealed(bridge.config, record) for id_, record in decision.executions.items()}
+    kept = sealed_body(bridge.config, event.source, body)
+    executions = {id_: sealed_addresses(bridge.config, record) for id_, record in decision.executions.items()}
     point("accept.before")
-    stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, executions)
+    stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, kept, executions)
     point("accept.after")
     metrics.DELIVERIES.labels(event.source, "duplicate" if stored.duplicate else decision.outcome).inc()
     if stored.duplicate:

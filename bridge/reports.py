@@ -14,10 +14,10 @@ from bridge.contracts import Message
 from bridge.decision import derived_id
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.faults import point
+from bridge.keeping import opened_address
 from bridge.model import Change
 from bridge.pacing import jittered
 from bridge.parts import Bridge
-from bridge.recipients import opened
 from bridge.records import Claim, NewNotification, NotificationClaim, Step
 from bridge.store import Store
 
@@ -92,7 +92,7 @@ async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
     message = Message(
         id=claim.id,
         body=claim.body,
-        address=opened(bridge.config, claim.notifier, claim.address),
+        address=opened_address(bridge.config, claim.notifier, claim.address),
         attempt=claim.attempt,
         now=claim.clock.now_ms() / 1000,
     )

@@ -1,13 +1,8 @@
-"""Credentials that have to be kept until they are used: sealed with a key that only the configuration has.
+"""Seals what has to be kept until it is used, with a key that only the configuration has: AES-256-GCM under HKDF."""
 
-Whoever reads Redis, or a backup of it, cannot open them. AES-256-GCM, its key by HKDF from a secret that is configured
-anyway; a text says for which source it was sealed, and it opens for no other and for no other purpose.
-"""
-
-import base64
-import binascii
 import os
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -15,7 +10,6 @@ from msgspec import Struct
 
 from bridge.secret import Secret
 
-_PREFIX = "sealed1"
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 
@@ -29,41 +23,26 @@ def secrets_in(*records: Any) -> list[Secret]:
     return [secret for record in records for secret in _walk(record)]
 
 
-def seal(text: str, source: str, purpose: str, secrets: Sequence[Secret]) -> str:
-    """Return the text, sealed with the first secret; the source's name stays readable."""
+def seal(data: bytes, purpose: str, secrets: Sequence[Secret]) -> bytes:
+    """Seal with the first secret; it opens for the same purpose only."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     nonce = os.urandom(_NONCE_BYTES)
-    sealed = AESGCM(_key(secrets[0].reveal())).encrypt(
-        nonce, text.encode(errors="surrogatepass"), _bound(source, purpose)
-    )
-    return f"{_PREFIX}.{source}.{base64.b64encode(nonce + sealed).decode()}"
+    return nonce + AESGCM(_key(secrets[0].reveal())).encrypt(nonce, data, purpose.encode())
 
 
-def source_of(text: str) -> str | None:
-    """Return which source a text was sealed for; None when it is not sealed."""
-    prefix, dot, rest = text.partition(".")
-    return rest.partition(".")[0] if dot and prefix == _PREFIX else None
-
-
-def unseal(sealed: str, purpose: str, secrets: Sequence[Secret]) -> str:
+def unseal(sealed: bytes, purpose: str, secrets: Sequence[Secret]) -> bytes:
     """Return what was sealed, trying each secret, and what it was before its file changed; raises CannotOpen."""
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    _, source, encoded = sealed.split(".", 2)
-    try:
-        raw = base64.b64decode(encoded, validate=True)
-    except binascii.Error:
-        raise CannotOpen from None
     for secret in secrets:
         secret.reveal()  # looks at its file
         for value in secret.values():
             try:
-                opened = AESGCM(_key(value)).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound(source, purpose))
+                return AESGCM(_key(value)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], purpose.encode())
             except (InvalidTag, ValueError):
                 continue
-            return opened.decode(errors="surrogatepass")
     raise CannotOpen
 
 
@@ -77,10 +56,7 @@ def _walk(value: Any) -> Iterator[Secret]:
             yield from _walk(inner)
 
 
-def _bound(source: str, purpose: str) -> bytes:
-    return f"{source}\0{purpose}".encode()
-
-
+@lru_cache(maxsize=64)
 def _key(secret: bytes) -> bytes:
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.credentials import Concealed, is_credential, redacted, shown
+from bridge.credentials import Concealed, is_credential, is_hidden, redacted, shown
 from bridge.signatures import PRESETS, without_credentials
 
 CREDENTIALS = """
@@ -31,6 +31,14 @@ def test_credentials_are_known_by_their_names(name):
 def test_other_names_are_none(name):
     """A word that only begins like one does not count."""
     assert not is_credential(name)
+
+
+def test_urls_to_call_are_hidden_and_can_be_used():
+    """Who knows a callback's URL may call it, so its value is in no record; but it is there for rules."""
+    for name in ("callback_url", "callbackUrl", "X-Callback-Url", "webhook_url", "token"):
+        assert is_hidden(name)
+    assert not is_credential("x-callback-url")
+    assert not any(is_hidden(name) for name in ("url", "html_url", "callback", "hook_id"))
 
 
 def test_every_presets_signature_is_a_credential():
