@@ -151,7 +151,10 @@ class Text:
 
     @cached_property
     def _template(self) -> Any:
-        return _ENVIRONMENT.from_string(self.source)
+        return _ENVIRONMENT.from_string(self._tree())
+
+    def _tree(self) -> nodes.Template:
+        return _ENVIRONMENT.parse(self.source)
 
     @classmethod
     def decode(cls, value: Any) -> Self:

@@ -73,6 +73,8 @@ def to_json(value: Any) -> str:
             return list(inner)
         if isinstance(inner, Concealed):
             return SHOWN
+        if isinstance(inner, Quoted):
+            return str(inner)
         str(inner)  # an undefined raises its own error here, with its name
         raise EvaluationError(f"a {type(inner).__name__} has no JSON form")
 
@@ -141,8 +143,14 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(_needs_text(to_text(value), "sha256").encode()).hexdigest()
 
 
+class Quoted(str):
+    """Text that is percent-encoded already, so that nothing encodes it twice."""
+
+    __slots__ = ()
+
+
 def _urlencode(value: Any) -> str:
-    return quote(_needs_text(to_text(value), "urlencode"), safe="")
+    return value if isinstance(value, Quoted) else Quoted(quote(_needs_text(to_text(value), "urlencode"), safe=""))
 
 
 def _needs_text(value: Any, what: str) -> str:

@@ -28,6 +28,9 @@ __all__ = ["Answer", "Guard", "Limits", "Outbound"]
 _LONGEST_WISH_SECONDS = 86_400.0
 _SHOWN_CHARACTERS = 300
 _LOOKED_AT_CHARACTERS = 1 << 16
+_NAME = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile("(?:(?![ \t])[^\x00-\x08\n-\x1f\x7f\ud800-\udfff]*(?<![ \t]))?")
+"""What a header may hold (RFC 9110, 5.5): nothing that ends it, nor blanks around it. Checked here and nowhere else."""
 _HTML = re.compile(r"\s*<", re.ASCII)
 _WORDS = ("error", "message", "detail", "title", "error_description", "reason")
 
@@ -135,9 +138,6 @@ class Outbound:
             what = f"{host} did not answer in full" if exchange.sent else f"{host} could not be connected to"
             raise _kind(exchange)(f"{what} within {timeout_seconds:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            if isinstance(error, httpcore.LocalProtocolError) and not exchange.sent:
-                # Its own text would show the header, which may be a key.
-                raise Permanent("the request cannot be written: a header has a line break or the like") from None
             raise _kind(exchange)(_broken(host, exchange, error)) from None
 
     def _write(
@@ -153,6 +153,9 @@ class Outbound:
             **({} if content is None and method == "GET" else {"content-length": str(len(content or b""))}),
             **({"connection": "close"} if close else {}),
         }
+        if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in fields.items()):
+            # Which one is not said: it may be a key.
+            raise Permanent("the request cannot be written: a header has a line break or the like")
         return httpcore.Request(
             method,
             httpcore.URL(scheme=url.scheme, host=url.raw_host, port=url.port, target=url.raw_path),

@@ -18,6 +18,7 @@ from bridge.expressions import Text
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
 from bridge.signatures import PRESETS, Secrets, keys, sign
+from bridge.urls import Url
 
 _SCHEME = PRESETS["standard-webhooks"]
 _MAX_ANSWER_BYTES = 1 << 16
@@ -33,7 +34,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
 
     sealed: ClassVar[frozenset[str]] = frozenset({"url"})
 
-    url: Text
+    url: Url
     secrets: Secrets
     """All of them sign, so that receivers can change theirs without a gap."""
     allow_hosts: tuple[str, ...] = ()

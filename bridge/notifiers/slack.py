@@ -263,8 +263,9 @@ def _message(execution: Execution) -> dict[str, Any]:
     if execution.reason:
         blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
     for output, text in list(execution.outputs.items())[:_MAX_OUTPUTS]:
-        heading = escape(output, _MAX_NAME_CHARACTERS)
-        blocks.append(_section(f"*{heading}*\n{escape(text, _MAX_OUTPUT_CHARACTERS)}"))
+        # In blocks of their own: a `*`, `~` or fence in what others wrote ends there, and styles nothing of ours.
+        blocks.append(_context(escape(output, _MAX_NAME_CHARACTERS)))
+        blocks.append(_section(escape(text, _MAX_OUTPUT_CHARACTERS)))
     more = len(execution.outputs) - _MAX_OUTPUTS
     if more > 0:
         blocks.append(_context(f"and {more} more outputs"))

@@ -1,5 +1,7 @@
 import asyncio
+import contextlib
 import inspect
+import re
 import socket
 import ssl
 import time
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge import connections
 from bridge.addresses import Guard, networks
@@ -173,6 +177,31 @@ async def test_headers_that_cannot_be_written_are_permanent_and_not_shown(client
             await get(client, server.url(), headers={"x-api-key": "s3cret\nx: y"})
         assert server.requests == []
     assert "s3cret" not in str(failed.value)
+
+
+@pytest.mark.parametrize("name", ["x\r\ny", "x: y", "x y", "", "é"])
+async def test_no_header_is_named_otherwise(client, name):
+    """A name that could end a line or begin a value is refused as well."""
+    with pytest.raises(Permanent, match="line break"):
+        await get(client, "http://127.0.0.1:1/", headers={name: "x"})
+
+
+@given(st.text() | st.text(st.sampled_from("a \r\n\t\x00\x85\u2028:")))
+def test_no_value_of_a_header_makes_another(value):
+    """Whatever its text: refused before anything is sent, or it arrives as the one header it was, as UTF-8."""
+
+    async def sent():
+        untrusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        async with serve(always(answer(200))) as server, Outbound(ssl_context=untrusting) as outbound:
+            await get(outbound, server.url())
+            with contextlib.suppress(Permanent):
+                await get(outbound, server.url(), headers={"x-said": value})
+            return server.requests
+
+    plain, *more = asyncio.run(sent())
+    for request in more:
+        assert request.headers == {**plain.headers, "x-said": value.encode().decode("latin-1")}
+    assert bool(more) == (not re.search("[\x00-\x08\n-\x1f\x7f\ud800-\udfff]", value) and value == value.strip(" \t"))
 
 
 async def test_a_server_that_never_answers_is_ambiguous(client):

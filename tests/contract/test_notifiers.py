@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import ssl
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from bridge.contracts import Message, Notifier
@@ -23,6 +26,7 @@ from bridge.notifiers.callback import Callback
 from bridge.notifiers.slack import Slack, SlackReply
 from bridge.outbound import Outbound
 from bridge.secret import Secret
+from bridge.urls import Url
 from tests.http_server import always, answer, in_turn, serve
 
 CREATED = "2026-03-16T10:00:00.000Z"
@@ -57,7 +61,7 @@ def _secret(value):
 
 def _callback(url="http://127.0.0.1/", secrets=(SIGNING,), **settings):
     loopback = {"allow_http": True, "allow_cidrs": ("127.0.0.0/8",)}
-    return Callback(url=Text(url), secrets=[_secret(one) for one in secrets], **{**loopback, **settings})
+    return Callback(url=Url(url), secrets=[_secret(one) for one in secrets], **{**loopback, **settings})
 
 
 def _slack(origin, **settings):
@@ -372,7 +376,7 @@ def test_callback_secrets_are_looked_at_when_the_configuration_is_read():
     with pytest.raises(ValueError, match="env: SECRET") as failed:
         _callback(secrets=("no key at all",))
     assert "no key at all" not in str(failed.value)
-    assert Callback(url=Text("https://ci.example.com/"), secrets=[Secret("env: SECRET", None)])
+    assert Callback(url=Url("https://ci.example.com/"), secrets=[Secret("env: SECRET", None)])
 
 
 def test_callbacks_tell_what_they_are_told_to():
@@ -401,7 +405,7 @@ def test_slack_tells_the_result():
         "*e2e-on-preview*: ✓ completed",
         "template e2e · 5/5 steps · 4 min 5 s · <https://g.example.com/r?a=1&amp;b=2%7Cx|Open>",
         "so it is",
-        "*summary*\nall good",
+        "summary\nall good",
     ):
         assert part in shown
 
@@ -429,6 +433,24 @@ def test_slack_shows_nothing_of_strangers_as_markup(notifier):
     assert "&amp;lt;" in shown
     for block in json.loads(body)["blocks"]:
         assert all(text["verbatim"] for text in block.get("elements", [block.get("text")]))
+
+
+MARKUP = st.text(st.sampled_from("<>!@#|*_~`&;: \nhtps/a1\u202e")) | st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(MARKUP, MARKUP, MARKUP)
+def test_slack_shows_our_own_words_whatever_others_say(reason, output, text):
+    """What others wrote has blocks of its own: it makes nothing bold, struck out or code that we wrote, nor a link."""
+    notifier = _slack("https://slack.com")
+    url = "https://g.example.com/r"
+    benign = msgspec.structs.replace(EXECUTION, url=url, reason="r", outputs={"o": "t"})
+    hostile = msgspec.structs.replace(EXECUTION, url=url, reason=reason or "r", outputs={output: text})
+    expected, found = (json.loads(notifier.compose(one))["blocks"] for one in (benign, hostile))
+    assert found[:2] == expected[:2]
+    for block in found[2:]:
+        [shown] = block.get("elements", [block.get("text")])
+        assert not re.search("[<>]", shown["text"])
+        assert shown["verbatim"]
 
 
 @pytest.mark.parametrize("letter", ["x", "&", "😀", "`", "*"])

@@ -15,10 +15,10 @@ import pytest
 from bridge import connections
 from bridge.contracts import Message
 from bridge.errors import AttemptError, EvaluationError, Permanent
-from bridge.expressions import Text
 from bridge.notifiers.callback import Callback
 from bridge.outbound import Outbound
 from bridge.secret import Secret
+from bridge.urls import Url
 
 ALLOWED = "127.0.0.77"
 """The one address that the operator permits; everything else is inside, around or at this machine."""
@@ -127,7 +127,7 @@ def client(resolve: connections.Resolve) -> Outbound:
 async def told(outbound: Outbound, trap: Trap, url: str, allow: str = f"{ALLOWED}/32") -> None:
     """Send one notification to a URL that an event brought; the port and http are allowed, so the address decides."""
     notifier = Callback(
-        url=Text("${{ body.callback_url }}"),
+        url=Url("${{ body.callback_url }}"),
         secrets=[Secret("env: SECRET", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
         allow_http=True,
         allow_ports=(trap.port,),

@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.expressions import Text
 from bridge.notifiers.callback import Callback
 from bridge.sealing import CannotOpen, seal, secrets_in, unseal
 from bridge.secret import Secret, SecretFile
 from bridge.sources.generic import Bearer, Generic
+from bridge.urls import Url
 
 OLD, NEW = (Secret(f"env: {name}", name.encode()) for name in ("OLD-SECRET", "NEW-SECRET"))
 URL = b"https://hooks.slack.com/commands/T/1/x"
@@ -61,5 +61,5 @@ def test_it_opens_for_its_own_purpose_only():
 def test_secrets_are_found_wherever_they_stand():
     """In a list, in a record inside a record, and in the order of the settings."""
     source = Generic(auth=Bearer(secrets=[NEW, OLD]))
-    notifier = Callback(url=Text("https://x.example"), secrets=[Secret("env: C", b"whsec_c2Vjb25k")])
+    notifier = Callback(url=Url("https://x.example"), secrets=[Secret("env: C", b"whsec_c2Vjb25k")])
     assert secrets_in(source, notifier) == [NEW, OLD, *notifier.secrets]
