@@ -150,7 +150,7 @@ def _ask(method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
     if not settings.api_tokens:
         raise ApiProblem("this needs a token that may operate: set BRIDGE_API_TOKENS as for the bridge itself")
     url = settings.public_url or _local(settings.host, settings.port)
-    token = settings.api_tokens[0].text()
+    token = settings.api_tokens[0].decode()
     content = None if body is None else msgspec.json.encode(body)
     status, answer = asyncio.run(_request(method, f"{url}/api/{path}", token, content))
     try:

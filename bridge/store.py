@@ -53,6 +53,7 @@ from bridge.records import (
 from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
 from bridge.replication import Replication, Unconfirmed
+from bridge.secret import Secret
 
 RECORD_SECONDS = 30 * 86_400
 """How long a record is kept after its last change: longer than any sender repeats (GitHub: 3 days)."""
@@ -96,12 +97,15 @@ class _Call(NamedTuple):
 class Store:
     """Redis, behind the few atomic steps the pipeline is made of."""
 
-    def __init__(self, url: str, durability: Durability = "standard") -> None:
-        """Prepare a pool for `url`; nothing connects before the first use."""
+    def __init__(self, url: str, durability: Durability = "standard", changing: Secret | None = None) -> None:
+        """Prepare a pool for `url`; nothing connects before the first use.
+
+        `changing` is the URL where it may change in its file: new connections use the user and password it then has.
+        """
         self.url = url
         self.durability = durability
         self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
-        self.redis = Redis(connection_pool=pool(url))
+        self.redis = Redis(connection_pool=pool(url, changing))
         self._scripts = {
             name: resources.files("bridge").joinpath("scripts", f"{name}.lua").read_text() for name in _SCRIPTS
         }
