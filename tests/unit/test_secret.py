@@ -10,6 +10,7 @@ import traceback
 
 import msgspec
 import pytest
+import structlog
 
 from bridge.log import configure
 from bridge.secret import Secret, SecretFile
@@ -154,6 +155,7 @@ def logged():
     configure("json", lines)
     yield lines
     root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 def test_a_changed_file_is_read_again_at_most_once_a_second(mounted, logged):
