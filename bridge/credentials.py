@@ -1,17 +1,19 @@
 """What in an event is a credential, by its name or by being marked, and how it is shown: not at all. Pure."""
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NoReturn
 
 SHOWN = "(secret)"
 
 _WORDS = frozenset(
-    "apikey assertion auth authorization cookie credential credentials jwt passphrase passwd password secret session "
+    "apikey assertion authorization cookie credential credentials jwt passphrase passwd password secret session "
     "sid sig signature token tokens".split()
 )
-_PAIRS = frozenset({"apikey", "privatekey", "responseurl", "responseurls"})
+_PAIRS = frozenset({"apikey", "authkey", "privatekey", "responseurl", "responseurls"})
 _CALLABLE = frozenset({("callback", "url"), ("callback", "uri"), ("webhook", "url"), ("hook", "url")})
+_LONGEST_REMEMBERED = 64
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _USER = re.compile(r"(?<=://)[^/?#\s@]*@")
 _PARAMETER = re.compile(r"(?<=[?&;])([^=&;#\s]{1,100})=[^&;#\s'\"]+")
@@ -19,6 +21,12 @@ _PARAMETER = re.compile(r"(?<=[?&;])([^=&;#\s]{1,100})=[^&;#\s'\"]+")
 
 def is_credential(name: str) -> bool:
     """Say whether what goes by this name is one: `X-Gitlab-Token`, `api_key`, `accessToken`, `response_url`."""
+    # Asked of every header of every delivery, mostly the same ones; long ones are not worth remembering.
+    return _judged(name) if len(name) <= _LONGEST_REMEMBERED else _judged.__wrapped__(name)
+
+
+@lru_cache(maxsize=1024)
+def _judged(name: str) -> bool:
     words = [word.lower() for word in _WORD.findall(name)]
     return not _WORDS.isdisjoint(words) or any(first + second in _PAIRS for first, second in pairwise(words))
 

@@ -4,12 +4,14 @@ One that stands in a file is looked at again while it is used, so that it can be
 """
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
 _HOW = "write {env: NAME} or {file: PATH}"
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _LOOK_SECONDS = 1.0
 """How often, at most, a file is looked at."""
 SHORTEST_HIDDEN = 6
@@ -88,6 +90,9 @@ class Secret:
         if len(value) != 1 or not isinstance(next(iter(value.values())), str) or not {"env", "file"} & value.keys():
             raise ValueError(f"not a reference to a secret: {_HOW}")
         [(kind, where)] = value.items()
+        if kind == "env" and not _VARIABLE.fullmatch(where):
+            # Not repeated: it may be the secret itself, written into the wrong place.
+            raise ValueError("`env:` takes the name of a variable, such as {env: API_TOKEN}; what stands there is none")
         reference = f"{kind}: {where}"
         if environ is None:
             return cls(reference, None)

@@ -293,6 +293,13 @@ async def what_is_asked(bridge: Bridge) -> None:
     for item in (await bridge.api("/api/deliveries"))["items"]:
         for rules in ("present", "old"):
             await bridge.api(f"/api/deliveries/{item['id']}/replay", method="POST", body={"rules": rules})
+    for order in ("pause", "resume"):
+        await bridge.api(f"/api/engines/genesis/{order}", method="POST", body={"reason": "to see"})
+    for item in (await bridge.api("/api/dead-letters"))["items"]:
+        if item["kind"] == "notification":
+            await bridge.api(f"/api/notifications/{item['id']}/retry", method="POST", body={"reason": "to see"})
+        else:
+            await bridge.api(f"/api/executions/{item['id']}/resolve", method="POST", body={"outcome": "did_not_run"})
     for path in ("/metrics", "/schema", "/schema/openapi.json", "/livez", "/readyz", "/api/executions/none"):
         await bridge.api(path, token="wrong_api_token")
         await bridge.api(path)

@@ -48,6 +48,14 @@ def test_refuses_a_literal_without_repeating_it(literal):
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("written", ["xoxb-123-s3cret", "", "whsec_s3cret=", "two words"])
+def test_refuses_a_secret_in_the_place_of_a_name_without_repeating_it(written):
+    """Whoever writes the secret itself after `env:` does not find it in the logs of every check."""
+    with pytest.raises(ValueError, match="takes the name of a variable") as caught:
+        Secret.decode({"env": written}, ENVIRON)
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("reference", [{}, {"env": 5}, {"env": "A", "file": "B"}, {"vault": "x"}])
 def test_refuses_what_is_no_reference(reference):
     """Exactly one of env and file, with text, is a reference."""
