@@ -27,7 +27,9 @@ _REFUSED_V4 = tuple(
 )
 # https://www.iana.org/assignments/iana-ipv6-special-registry: what is handed out, minus what leads to somewhere else.
 _GIVEN_V6 = IPv6Network("2000::/3")
-_REFUSED_V6 = tuple(IPv6Network(network) for network in "2001::/23 2001:db8::/32 2002::/16 3fff::/20".split())
+_REFUSED_V6 = tuple(
+    IPv6Network(network) for network in "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20".split()
+)
 
 
 class Guard(Struct, frozen=True, kw_only=True):
@@ -55,7 +57,9 @@ class Guard(Struct, frozen=True, kw_only=True):
         if self.allow_hosts and not any(fnmatch.fnmatchcase(host, pattern) for pattern in self.allow_hosts):
             return f"the host {shown(host)} is not one of allow_hosts"
         if not self.allow_cidrs and not self._knows(port_of(parsed)):
-            return f"port {port_of(parsed)} is not allowed (on networks in allow_cidrs every port is)"
+            return (
+                f"port {port_of(parsed)} is not one of allow_ports (on networks in allow_cidrs every port is allowed)"
+            )
         return None
 
     def permits(self, address: str, port: int) -> bool:

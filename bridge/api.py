@@ -1,6 +1,7 @@
 """/api: deliveries and executions as records, behind bearer tokens."""
 
 import hmac
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from litestar import Response, Router, get
@@ -28,7 +29,7 @@ def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
         raise NotAuthorizedException(detail=f"this needs a token: {_HOW}", headers={"www-authenticate": "Bearer"})
 
 
-def presented(connection: ASGIConnection[Any, Any, Any, Any], tokens: list[bytes]) -> list[bool]:
+def presented(connection: ASGIConnection[Any, Any, Any, Any], tokens: Sequence[bytes]) -> list[bool]:
     """Say of each token whether the request carries it."""
     scheme, shown = [*connection.headers.get("authorization", "").split(" ", 1), ""][:2]
     given = shown.strip().encode("latin-1", errors="replace")

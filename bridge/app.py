@@ -148,7 +148,7 @@ def _refused(status: int, title: str) -> Callable[[Request[Any, Any, Any], Excep
 
 def build(
     parts: Bridge,
-    read_tokens: list[bytes],
+    read_tokens: Sequence[bytes],
     draining: Callable[[], bool] = lambda: False,
     *,
     api_tokens: Sequence[bytes] = (),
@@ -161,7 +161,7 @@ def build(
             {
                 "bridge": parts,
                 "read_tokens": read_tokens,
-                "api_tokens": list(api_tokens),
+                "api_tokens": api_tokens,
                 "draining": draining,
                 "body_seconds": body_seconds,
             }

@@ -13,6 +13,7 @@ from bridge.convert import import_
 from bridge.errors import BridgeError, ConfigError
 from bridge.operate import deliveries, executions
 from bridge.rehearse import explain, send
+from bridge.terminal import line, plain
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -29,11 +30,11 @@ class _Friendly(click.RichGroup):
             return super().invoke(ctx)
         except ConfigError as error:
             for problem in error.problems:
-                click.echo(str(problem), err=True)
+                click.echo(line(str(problem)), err=True)
             count = len(error.problems)
             click.secho(f"{count} problem{'s' if count > 1 else ''}", fg="red", err=True)
         except BridgeError as error:
-            click.secho(str(error), fg="red", err=True)
+            click.secho(plain(str(error)), fg="red", err=True)
         sys.exit(1)
 
 
@@ -101,9 +102,9 @@ def doctor() -> None:
 
     settings = _settings()
     lines = asyncio.run(diagnose(settings, _config(settings)))
-    for line in lines:
-        click.secho(str(line), fg={"ok": "green", "warning": "yellow", "refused": "red"}[line.verdict])
-    sys.exit(int(any(line.verdict == "refused" for line in lines)))
+    for found in lines:
+        click.secho(line(str(found)), fg={"ok": "green", "warning": "yellow", "refused": "red"}[found.verdict])
+    sys.exit(int(any(found.verdict == "refused" for found in lines)))
 
 
 @main.command()
@@ -176,7 +177,7 @@ async def _reconcile(hook: str, token: str, since: timedelta, api_url: str | Non
         failed = await github.failed(since)
         for attempt in failed:
             what = f"{attempt.event}.{attempt.action}" if attempt.action else attempt.event
-            click.echo(f"{attempt.delivered_at}  {attempt.guid}  {what}: {attempt.status}", nl=dry_run)
+            click.echo(line(f"{attempt.delivered_at}  {attempt.guid}  {what}: {attempt.status}"), nl=dry_run)
             if not dry_run:
                 await github.redeliver(attempt)
                 click.echo(" - asked for again")

@@ -11,6 +11,7 @@ from msgspec import Struct
 from bridge import command_check
 from bridge.at_a_time import AtATime
 from bridge.contracts import Engine, Notifier, Source
+from bridge.credentials import is_credential
 from bridge.errors import ExpressionError
 from bridge.expressions import Path, dotted
 from bridge.functions import compile_pattern
@@ -75,10 +76,13 @@ class Parts:
 class _Scope:
     """The names an expression may use."""
 
-    def __init__(self, facts: Iterable[str], arguments: frozenset[str] | None) -> None:
+    def __init__(
+        self, facts: Iterable[str], arguments: frozenset[str] | None, credentials: frozenset[str] = frozenset()
+    ) -> None:
         """Take the facts as sources declare them (`files.added` is a name in `files`), and what `args` holds."""
         self.facts: dict[str, set[str]] = {}
         self.arguments = arguments
+        self.credentials = credentials
         for fact in facts:
             root, _, inner = fact.partition(".")
             self.facts.setdefault(root, set()).update({inner} - {""})
@@ -90,6 +94,15 @@ class _Scope:
             if problem is not None:
                 yield problem
 
+    def text_problems(self, paths: Iterable[Path]) -> Iterator[str]:
+        """Say what is wrong with the names that a text uses, which is sent to others and kept."""
+        for path in paths:
+            problem = self._problem(path)
+            if problem is None and path[0] in self.credentials | {"body"} and path[-1] in self.credentials:
+                problem = f"{dotted(path)} is a credential: a condition may use it, a text may not"
+            if problem is not None:
+                yield problem
+
     def _problem(self, path: Path) -> str | None:
         root, inner = str(path[0]), path[1] if len(path) > 1 else None
         if root == "args":
@@ -98,11 +111,20 @@ class _Scope:
             return unknown("name", root, [*BASE_NAMES, *self.facts])
         if not isinstance(inner, str):
             return None
-        if root == "headers" and inner != inner.lower():
-            return f"the names of headers are in lower case here: headers[{inner.lower()!r}]"
+        if root in ("headers", "query"):
+            return self._request_part(root, inner)
         choices = self.facts.get(root)
         if choices and inner not in choices:
             return unknown("name", dotted(path[:2]), [f"{root}.{choice}" for choice in choices])
+        return None
+
+    def _request_part(self, root: str, name: str) -> str | None:
+        if root == "headers" and name != name.lower():
+            return f"the names of headers are in lower case here: headers[{name.lower()!r}]"
+        if is_credential(name):
+            return (
+                f"{dotted((root, name))} is a credential by its name: rules do not see it, and records do not keep it"
+            )
         return None
 
     def _argument(self, name: str | int | None) -> str | None:
@@ -135,6 +157,10 @@ def _facts(entry: Entry) -> Mapping[str, str]:
     return entry.kind.facts if entry.kind is not None and issubclass(entry.kind, Source) else {}
 
 
+def _credentials(entry: Entry) -> frozenset[str]:
+    return entry.kind.credentials if entry.kind is not None and issubclass(entry.kind, Source) else frozenset()
+
+
 def _check_source(entry: Entry) -> None:
     _check_texts(entry, _Scope(_facts(entry), None))
 
@@ -146,7 +172,7 @@ def _check_texts(entry: Entry, scope: _Scope, used_by: str = "") -> None:
         path = tuple(
             int(step) if step.isdecimal() else step for step in where.replace("[", ".").replace("]", "").split(".")
         )
-        for problem in scope.problems(text.paths):
+        for problem in scope.text_problems(text.paths):
             entry.problem(path, problem + used_by)
 
 
@@ -188,7 +214,7 @@ def _check_rule(entry: Entry, parts: Parts) -> None:
     if source is not None and kind is not None and issubclass(kind, Source):  # of one of no known type nothing is known
         for key, problem in command_check.problems(rule, kind, f"source {source.name!r} (type {source.type_name})"):
             entry.problem((key,), problem)
-        scope = _Scope(_facts(source), None if rule.usage is None else rule.usage.names)
+        scope = _Scope(_facts(source), None if rule.usage is None else rule.usage.names, _credentials(source))
         _check_names(entry, rule, scope)
         _check_notifiers(entry, rule, source, scope, parts.notifiers)
     elif source is None and rule.source:
@@ -243,7 +269,7 @@ def _check_names(entry: Entry, rule: Rule, scope: _Scope) -> None:
         for problem in scope.problems(condition.paths):
             entry.item_problem("when", condition.source, problem)
     for name, text in rule.variables.items():
-        for problem in scope.problems(text.paths):
+        for problem in scope.text_problems(text.paths):
             entry.problem(("variables", name), problem)
     if rule.at_a_time is not None:
         _check_turns(entry, rule.at_a_time, scope)
@@ -256,7 +282,7 @@ def _check_turns(entry: Entry, turns: AtATime, scope: _Scope) -> None:
     if "debounce" not in given and (keep is None or (isinstance(keep, ScalarNode) and keep.text == "all")):
         message = "this lets all run at once, as without it: add `keep: first|latest|queue` or `debounce:`"
         entry.problem(("at_a_time",), message)
-    for problem in scope.problems(turns.key.paths):
+    for problem in scope.text_problems(turns.key.paths):
         entry.problem(("at_a_time", "key"), problem)
 
 

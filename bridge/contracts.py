@@ -104,6 +104,8 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """Whether rules of this source may have `usage:` lines."""
     guarded_commands: ClassVar[str] = ""
     """How `event:` begins for commands that anybody on the internet can give; only these have usage lines, then."""
+    credentials: ClassVar[frozenset[str]] = frozenset()
+    """Facts, and keys of the body, that are Concealed: conditions may use them, texts may not."""
 
     def read(self, request: Request) -> Event | Reply:
         """Verify, then parse; a finished Reply where the protocol has one (Slack's ssl_check).
@@ -257,6 +259,8 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
     sources: ClassVar[frozenset[str] | None] = None
     """The source types whose events this notifier can answer; None: all."""
+    sealed: ClassVar[frozenset[str]] = frozenset()
+    """Names in its address that are credentials: they are kept sealed, with a secret of the source or the notifier."""
 
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""

@@ -39,7 +39,7 @@ async def diagnose(settings: Settings, config: Config) -> list[Line]:
 async def _redis(settings: Settings, config: Config) -> list[Line]:
     if settings.redis_url is None:
         return [Line("ok", "redis", "BRIDGE_REDIS_URL is not set, so `up` runs its own")]
-    store = Store(settings.redis_url, config.durability)
+    store = Store(settings.redis_url.text(), config.durability)
     lines: list[Line] = []
     try:
         found = await store.examine()

@@ -5,6 +5,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from bridge.config import Config
+from bridge.credentials import shown
 from bridge.decision import Decision, decide
 from bridge.expressions import ConditionResult, shortened
 from bridge.model import Event
@@ -35,7 +36,12 @@ def explain(config: Config, event: Event, decision: Decision | None = None) -> E
     asked = {result.rule: result for result in decision.results}
     results = [asked.get(rule.name) or _not_asked(rule, event, decision) for rule in config.ruleset.of(event.source)]
     told = [_cut(result, _LONGEST_VALUE) for result in results]
-    return Explanation(source=event.source, event=event.name, facts=event.facts, rules=told)
+    return Explanation(
+        source=event.source,
+        event=event.name,
+        facts={name: shown(value) for name, value in event.facts.items()},
+        rules=told,
+    )
 
 
 def recorded(result: RuleResult) -> RuleResult:

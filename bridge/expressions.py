@@ -16,6 +16,7 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 
+from bridge import credentials
 from bridge.errors import EvaluationError, ExpressionError, MissingName
 from bridge.expression_check import TOO_DEEP, check
 from bridge.functions import FILTERS, TESTS, to_json, to_text
@@ -82,7 +83,7 @@ class Condition:
         tree = _parse(lambda: _expression(source))
         check(tree)
         self.paths = _paths(tree)
-        self._named = tuple((dotted(path), path) for path in self.paths)
+        self._named = tuple((dotted(path), path, credentials.is_hidden(str(path[-1]))) for path in self.paths)
 
     @cached_property
     def _run(self) -> Any:
@@ -102,9 +103,13 @@ class Condition:
 
     def evaluate(self, names: Mapping[str, Any]) -> ConditionResult:
         """Say true, false, missing or error, with the values seen; never raises."""
-        seen = [(name, look_up(path, names)) for name, path in self._named]
-        values = {name: value for name, value in seen if value is not MISSING}
-        absent = [name for name, value in seen if value is MISSING]
+        seen = [(name, look_up(path, names), hidden) for name, path, hidden in self._named]
+        values = {
+            name: credentials.SHOWN if hidden else credentials.shown(value)
+            for name, value, hidden in seen
+            if value is not MISSING
+        }
+        absent = [name for name, value, _ in seen if value is MISSING]
         try:
             value = self._value(names)
         except UndefinedError as error:
@@ -143,7 +148,10 @@ class Text:
 
     @cached_property
     def _template(self) -> Any:
-        return _ENVIRONMENT.from_string(self.source)
+        return _ENVIRONMENT.from_string(self._tree())
+
+    def _tree(self) -> nodes.Template:
+        return _ENVIRONMENT.parse(self.source)
 
     @classmethod
     def decode(cls, value: Any) -> "Text":

@@ -18,6 +18,7 @@ from jinja2 import Undefined
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.tests import TESTS as _JINJA_TESTS
 
+from bridge.credentials import SHOWN, Concealed
 from bridge.errors import EvaluationError, ExpressionError
 
 JINJA_TESTS: Mapping[str, Any] = _JINJA_TESTS  # Jinja's own annotation is of no use to a type checker
@@ -41,6 +42,8 @@ def to_text(value: Any) -> Any:
     Text as is; true, false; numbers, whole ones without `.0`; lists and objects as compact JSON. null, infinite
     numbers and missing names have no text: EvaluationError. Returns an undefined as it is, for Jinja to report.
     """
+    if isinstance(value, Concealed):
+        raise EvaluationError("it is a credential, and those are not put into texts")
     if isinstance(value, (str, Undefined)):
         return value
     if isinstance(value, bool):
@@ -68,6 +71,10 @@ def to_json(value: Any) -> str:
     def refuse(inner: Any) -> Any:
         if isinstance(inner, Iterator):
             return list(inner)
+        if isinstance(inner, Concealed):
+            return SHOWN
+        if isinstance(inner, Quoted):
+            return str(inner)
         str(inner)  # an undefined raises its own error here, with its name
         raise EvaluationError(f"a {type(inner).__name__} has no JSON form")
 
@@ -136,8 +143,14 @@ def _sha256(value: Any) -> str:
     return hashlib.sha256(_needs_text(to_text(value), "sha256").encode()).hexdigest()
 
 
+class Quoted(str):
+    """Text that is percent-encoded already, so that nothing encodes it twice."""
+
+    __slots__ = ()
+
+
 def _urlencode(value: Any) -> str:
-    return quote(_needs_text(to_text(value), "urlencode"), safe="")
+    return value if isinstance(value, Quoted) else Quoted(quote(_needs_text(to_text(value), "urlencode"), safe=""))
 
 
 def _needs_text(value: Any, what: str) -> str:

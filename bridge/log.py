@@ -1,13 +1,16 @@
-"""Logs: one line per thing that happened, with its ids; never bodies, headers or anything secret."""
+"""Logs: one line per thing that happened, with its ids; never bodies, headers, locals or anything secret."""
 
 import contextlib
 import io
 import logging
 import sys
 from collections.abc import Iterator
-from typing import Literal, TextIO
+from textwrap import indent
+from typing import Any, Literal, TextIO
 
 import structlog
+
+from bridge.terminal import line, plain
 
 Mode = Literal["json", "console"]
 
@@ -23,7 +26,12 @@ def configure(mode: Mode, stream: TextIO = sys.stderr, level: int = logging.INFO
         shared.append(structlog.processors.format_exc_info)
         renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24)
+        # Its own way with exceptions shows every frame's locals, and among those are keys and tokens.
+        console = structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=24, exception_formatter=_traceback)
+
+        def renderer(logger: Any, name: str, event: structlog.typing.EventDict) -> str:
+            return console(logger, name, {key: _shown(value) for key, value in event.items()})
+
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -38,6 +46,20 @@ def configure(mode: Mode, stream: TextIO = sys.stderr, level: int = logging.INFO
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _shown(value: Any) -> Any:
+    """Return what a terminal may be sent: much of it was said by others."""
+    if isinstance(value, str):
+        return line(value)
+    return [_shown(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _traceback(stream: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    # Indented, so that no line of an exception's own text can look like one of ours.
+    stream.write(indent(plain(text.getvalue()), "  ", lambda _: True))
 
 
 @contextlib.contextmanager

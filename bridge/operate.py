@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import rich_click as click
 
 from bridge.errors import BridgeError
+from bridge.terminal import json_text, line
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -125,7 +126,7 @@ def _list(what: str, limit: int, cursor: str | None, *columns: str) -> None:
     query = {"limit": limit, **({} if cursor is None else {"cursor": cursor})}
     page = ask("GET", f"{what}?{urlencode(query)}")
     for item in page["items"]:
-        click.echo("  ".join(str(item[column]) for column in columns if item[column] is not None))
+        click.echo(line("  ".join(str(item[column]) for column in columns if item[column] is not None)))
     if page["next"] is not None:
         click.echo(f"more: --cursor {page['next']}", err=True)
 
@@ -133,7 +134,7 @@ def _list(what: str, limit: int, cursor: str | None, *columns: str) -> None:
 def _show(found: Any) -> None:
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
+    click.echo(json_text(msgspec.json.format(msgspec.json.encode(found), indent=2).decode()))
 
 
 def _segment(text: str) -> str:
@@ -149,15 +150,15 @@ def ask(method: str, path: str, body: Mapping[str, Any] | None = None, *, look: 
 
     import msgspec
 
-    from bridge.settings import Settings
+    from bridge.settings import Settings, Tokens
 
     settings = Settings.load(os.environ)
-    tokens = settings.api_tokens + (settings.read_tokens if look else ())
+    tokens = settings.api_tokens + (settings.read_tokens if look else Tokens())
     if not tokens:
         more = " (or BRIDGE_READ_TOKENS)" if look else " that may operate"
         raise ApiProblem(f"this needs a token{more}: set BRIDGE_API_TOKENS as for the bridge itself")
     url = base_url(settings)
-    token = tokens[0].text()
+    token = tokens[0].decode()
     content = None if body is None else msgspec.json.encode(body)
     status, answer = asyncio.run(_request(method, f"{url}/api/{path}", token, content))
     try:

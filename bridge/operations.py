@@ -13,6 +13,7 @@ from bridge import pipeline
 from bridge.contracts import Acceptance, Request
 from bridge.decision import derived_id
 from bridge.errors import Refusal, Unfindable, WrongState
+from bridge.keeping import kept_body
 from bridge.listing import read
 from bridge.model import Event, Status
 from bridge.parts import Bridge
@@ -102,7 +103,7 @@ async def _anew(bridge: Bridge, first: DeliveryRecord, new_id: str, delivery_id:
 
 
 async def _read_again(bridge: Bridge, first: DeliveryRecord, delivery_id: str) -> tuple[Event, bytes]:
-    body = await bridge.store.body(delivery_id)
+    body = await kept_body(bridge.config, bridge.store, delivery_id)
     source = bridge.config.sources.get(first.source)
     if body is None:
         raise WrongState("the delivery's body is no longer kept; `old` rules may still replay what it started")

@@ -20,14 +20,17 @@ from bridge import __version__
 from bridge.addresses import Guard, parse, port_of, shown
 from bridge.connections import Limits, Pool, Resolve, resolve
 from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.secret import SHORTEST_HIDDEN
 from bridge.wire import Connection, Destination, Exchange
 
 __all__ = ["Answer", "Guard", "Limits", "Outbound"]
 
 _LONGEST_WISH_SECONDS = 86_400.0
-_SHORTEST_HIDDEN = 6
 _SHOWN_CHARACTERS = 300
 _LOOKED_AT_CHARACTERS = 1 << 16
+_NAME = re.compile("[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile("(?:(?![ \t])[^\x00-\x08\n-\x1f\x7f\ud800-\udfff]*(?<![ \t]))?")
+"""What a header may hold (RFC 9110, 5.5): nothing that ends it, nor blanks around it. Checked here and nowhere else."""
 _HTML = re.compile(r"\s*<", re.ASCII)
 _WORDS = ("error", "message", "detail", "title", "error_description", "reason")
 
@@ -70,7 +73,7 @@ class Answer(Struct, frozen=True, kw_only=True):
         said = _said(self.body) or text
         for secret in hidden:
             # An engine may repeat the key it was sent; a very short one would hide ordinary words instead.
-            said = said.replace(secret, "***") if len(secret) >= _SHORTEST_HIDDEN else said
+            said = said.replace(secret, "***") if len(secret) >= SHORTEST_HIDDEN else said
         line = next((line for line in map(_printable, said.splitlines()) if line), "")
         if len(line) > _SHOWN_CHARACTERS:
             line = f"{line[: _SHOWN_CHARACTERS - 1]}…"
@@ -137,9 +140,6 @@ class Outbound:
             what = f"{host} did not answer in full" if exchange.sent else f"{host} could not be connected to"
             raise _kind(exchange)(f"{what} within {timeout_seconds:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            if isinstance(error, httpcore.LocalProtocolError) and not exchange.sent:
-                # Its own text would show the header, which may be a key.
-                raise Permanent("the request cannot be written: a header has a line break or the like") from None
             raise _kind(exchange)(_broken(host, exchange, error)) from None
 
     def _write(
@@ -155,6 +155,9 @@ class Outbound:
             **({} if content is None and method == "GET" else {"content-length": str(len(content or b""))}),
             **({"connection": "close"} if close else {}),
         }
+        if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in fields.items()):
+            # Which one is not said: it may be a key.
+            raise Permanent("the request cannot be written: a header has a line break or the like")
         return httpcore.Request(
             method,
             httpcore.URL(scheme=url.scheme, host=url.raw_host, port=url.port, target=url.raw_path),

@@ -18,12 +18,14 @@ from bridge.decision import acknowledgement, decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, BadSignature, Blocked, Permanent, StoreUnavailable, Transient
 from bridge.explanation import recorded
 from bridge.faults import point
+from bridge.keeping import sealed_addresses, sealed_body
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
 from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
+from bridge.signatures import without_credentials
 from bridge.store import TRIGGER_LEASE_SECONDS
 
 ACCEPT_SECONDS = 2.5
@@ -54,7 +56,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     read = _read(bridge, source_name, request)
     if isinstance(read, Reply):
         return read
-    event = structs.replace(read, source=source_name)
+    event = structs.replace(read, source=source_name, query=without_credentials(read.query))
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
 
@@ -86,11 +88,13 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         query=event.query,
         replay_of=replay_of,
     )
+    kept = sealed_body(bridge.config, event.source, body)
+    executions = {id_: sealed_addresses(bridge.config, record) for id_, record in decision.executions.items()}
     point("accept.before")
     told = None if replay_of else acknowledgement(bridge.config, event, decision, delivery_id)
     try:
         async with asyncio.timeout(ACCEPT_SECONDS):
-            stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, body, decision.executions, told)
+            stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, kept, executions, told)
     except TimeoutError:
         raise StoreUnavailable("no answer in time") from None
     point("accept.after")

@@ -47,7 +47,7 @@ class Service:
         self._socket = _listen(settings.host, settings.port) if web else None
         self._bridge = Bridge(
             config=config,
-            store=Store(redis_url, config.durability, config.retention),
+            store=Store(redis_url, config.durability, config.retention, settings.redis_url),
             outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
         )
@@ -104,8 +104,8 @@ class Service:
             log.warning("store.doubtful", finding=finding.text)
 
     def _web_server(self) -> "_Server":
-        operate = [token.reveal() for token in self._settings.api_tokens]
-        read = [*(token.reveal() for token in self._settings.read_tokens), *operate]
+        operate = self._settings.api_tokens
+        read = self._settings.read_tokens + operate
         return _Server(
             uvicorn.Config(
                 build(self._bridge, read, lambda: self._draining, api_tokens=operate),
@@ -168,7 +168,7 @@ async def serve_until_signal(service: Service) -> None:
 def redis_for(settings: Settings, *, private: bool) -> Iterator[str]:
     """Yield the Redis URL; with `private`, that of an own server when none is configured. Raises NoServer."""
     if settings.redis_url is not None:
-        yield settings.redis_url
+        yield settings.redis_url.text()
     elif private:
         server = Embedded(Path(settings.data_dir))
         server.start()

@@ -1,6 +1,5 @@
 """The store's records, and how they are written as Redis hash fields and read back. Pure."""
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,9 +163,6 @@ decode_record = msgspec.json.Decoder(Record).decode
 _decode_notification = msgspec.json.Decoder(NotificationRecord).decode
 decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
 _decode_outputs = msgspec.json.Decoder(dict[str, str]).decode
-_WORTH_COMPRESSING_BYTES = 1024
-_COMPRESSED = b"\0z"
-"""Only what was read as JSON or a form is stored, and neither can begin like this."""
 RECORD_ERRORS = (msgspec.MsgspecError, ValueError, KeyError)
 """What reading a record that is damaged or not ours may raise."""
 Fields = dict[str, bytes]
@@ -271,16 +267,6 @@ def read_delivery(delivery_id: str, fields: Fields, notifications: Sequence[Noti
         replay_of=record.replay_of,
         notifications=list(notifications),
     )
-
-
-def pack_body(body: bytes) -> bytes:
-    """Return a body as it is stored: compressed where that is worth it (7 kB of GitHub's JSON become 1.5 kB)."""
-    return body if len(body) < _WORTH_COMPRESSING_BYTES else _COMPRESSED + zlib.compress(body, 1)
-
-
-def unpack_body(stored: bytes) -> bytes:
-    """Return a body as it came."""
-    return zlib.decompress(stored[len(_COMPRESSED) :]) if stored.startswith(_COMPRESSED) else stored
 
 
 def pairs(flat: list[bytes]) -> Fields:

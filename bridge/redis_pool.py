@@ -12,9 +12,11 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel, SentinelConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.sentinel import MasterNotFoundError
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
 from bridge.errors import SettingsError
+from bridge.secret import Secret
 
 SENTINEL_PORT = 26_379
 
@@ -33,8 +35,38 @@ _CHECKED: dict[str, Any] = {"ssl_check_hostname": True}
 _SENTINEL_OPTIONS = frozenset({"db", "tls", "sentinel_user", "sentinel_password"})
 
 
-def pool(url: str) -> ConnectionPool:
-    """Return a pool for a redis://, rediss://, unix:// or sentinel:// URL; SettingsError when it cannot be read."""
+def pool(url: str, changing: Secret | None = None) -> ConnectionPool:
+    """Return a pool for a redis://, rediss://, unix:// or sentinel:// URL; SettingsError when it cannot be read.
+
+    `changing` is that URL where it may change: each new connection uses the user and password it then has.
+    """
+    made = _pool(url)
+    if changing is not None:
+        made.connection_kwargs |= {"username": None, "password": None, "credential_provider": _Credentials(changing)}
+    return made
+
+
+class _Credentials(CredentialProvider):
+    """The user and password of a URL, as it is when a connection is made."""
+
+    def __init__(self, url: Secret) -> None:
+        self._url = url
+
+    def get_credentials(self) -> Any:
+        """Return what AUTH takes; nothing where the URL has no password."""
+        return _credentials(self._url.reveal(usable=_credentials))
+
+
+def _credentials(url: bytes) -> tuple[str, ...]:
+    """Return the user and the password of a URL, as many as it has; ValueError when it cannot be read."""
+    try:
+        options = _pool(url.decode()).connection_kwargs
+    except SettingsError as error:
+        raise ValueError(str(error)) from None
+    return tuple(part for part in (options.get("username"), options.get("password")) if part)
+
+
+def _pool(url: str) -> ConnectionPool:
     try:
         if url.startswith("sentinel:"):
             return _guarded(_sentinel_pool(urlsplit(url)))

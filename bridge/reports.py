@@ -14,6 +14,7 @@ from bridge.contracts import Message
 from bridge.decision import SOURCE, derived_id
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.faults import point
+from bridge.keeping import opened_address
 from bridge.model import Change
 from bridge.pacing import jittered
 from bridge.parts import Bridge
@@ -92,7 +93,7 @@ async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
     message = Message(
         id=claim.id,
         body=claim.body,
-        address=claim.address,
+        address=opened_address(bridge.config, claim.notifier, claim.address),
         attempt=claim.attempt,
         now=claim.clock.now_ms() / 1000,
     )

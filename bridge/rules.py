@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from bridge.at_a_time import AtATime
 from bridge.cases import Case
+from bridge.credentials import redacted
 from bridge.duration import Duration
 from bridge.errors import EvaluationError
 from bridge.expressions import Condition, ConditionResult, Text
@@ -285,4 +286,5 @@ def _precise(event: Event) -> tuple[str, ...]:
 
 
 def _short(value: str) -> str:
+    value = redacted(value)
     return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."  # noqa: PLR2004 - fits into a line

@@ -1,6 +1,6 @@
 """Where things are: environment variables -> Settings. What the bridge does is in the configuration."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -12,23 +12,48 @@ from bridge.secret import Secret
 from bridge.suggest import unknown
 
 PREFIX = "BRIDGE_"
-REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+REDIS_SCHEMES = (b"redis", b"rediss", b"unix", b"sentinel")
+
+
+class Tokens(Sequence[bytes]):
+    """Bearer tokens, separated by commas in one secret: as they are now, for they may change in their file."""
+
+    def __init__(self, *secrets: Secret) -> None:
+        """Take the tokens of each secret; ValueError when one is empty."""
+        self._secrets = secrets
+        for secret in secrets:
+            _split(secret.reveal())
+
+    def __getitem__(self, place: Any) -> Any:
+        """Return the token in that place."""
+        return self._now()[place]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._now())
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        """Return the tokens of both."""
+        return Tokens(*self._secrets, *other._secrets)
+
+    def _now(self) -> list[bytes]:
+        return [token for secret in self._secrets for token in _split(secret.reveal(usable=_split))]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """The environment, read once at start-up."""
 
     config: Path = Path("config/bridge.yaml")
-    redis_url: str | None = None
+    redis_url: Secret | None = None
     """May hold a password. None: a private Valkey in `data_dir`."""
     host: str = "127.0.0.1"
     port: int = 8080
     public_url: str | None = None
     """How others reach us, without a slash at the end."""
     data_dir: Path = Path(".bridge")
-    api_tokens: tuple[Secret, ...] = ()
+    api_tokens: Tokens = Tokens()
     """Bearer tokens that may operate."""
-    read_tokens: tuple[Secret, ...] = ()
+    read_tokens: Tokens = Tokens()
     """Bearer tokens that may look."""
     log: Literal["json", "console"] | None = None
     """None: `console` on a terminal, else `json`."""
@@ -41,9 +66,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         for field, read in _READERS.items():
             name = PREFIX + field.upper()
             try:
-                text = _value(name, environ, secret=field in _SECRET)
-                if text is not None:
-                    values[field] = read(text)
+                value = _secret(name, environ) if field in _SECRET else _text(name, environ)
+                if value is not None:
+                    values[field] = read(value)
             except ValueError as error:
                 problems.append(f"{name}: {error}")
         if problems:
@@ -65,12 +90,17 @@ def _strangers(environ: Mapping[str, str]) -> Iterator[str]:
             yield unknown("variable", name, known) + hint
 
 
-def _value(name: str, environ: Mapping[str, str], *, secret: bool) -> str | None:
+def _secret(name: str, environ: Mapping[str, str]) -> Secret | None:
     file = f"{name}_FILE"
-    if secret and file in environ:
+    if file in environ:
         if name in environ:
             raise ValueError(f"{file} is set as well: set one of the two")
-        return Secret.decode({"file": environ[file]}, environ).text()
+        return Secret.decode({"file": environ[file]}, environ)
+    text = _text(name, environ)
+    return None if text is None else Secret.decode({"env": name}, {name: text})
+
+
+def _text(name: str, environ: Mapping[str, str]) -> str | None:
     if name not in environ:
         return None
     if not environ[name].strip():
@@ -78,11 +108,12 @@ def _value(name: str, environ: Mapping[str, str], *, secret: bool) -> str | None
     return environ[name].strip()
 
 
-def _redis_url(text: str) -> str:
+def _redis_url(secret: Secret) -> Secret:
     # Neither the URL nor what a parser says of it is shown: it may hold a password.
-    if text.partition("://")[0] not in REDIS_SCHEMES or "://" not in text:
-        raise ValueError(f"is not a URL that begins with {', '.join(f'{scheme}://' for scheme in REDIS_SCHEMES)}")
-    return text
+    if secret.reveal().partition(b"://")[0] not in REDIS_SCHEMES or b"://" not in secret.reveal():
+        known = ", ".join(f"{scheme.decode()}://" for scheme in REDIS_SCHEMES)
+        raise ValueError(f"is not a URL that begins with {known}")
+    return secret
 
 
 def _port(text: str) -> int:
@@ -102,11 +133,11 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _tokens(text: str) -> tuple[Secret, ...]:
-    tokens = [token.strip() for token in text.split(",")]
+def _split(value: bytes) -> list[bytes]:
+    tokens = [token.strip() for token in value.split(b",")]
     if not all(tokens):
         raise ValueError("holds an empty token: separate tokens by single commas")
-    return tuple(Secret("a token", token.encode()) for token in tokens)
+    return tokens
 
 
 def _log(text: str) -> str:
@@ -117,14 +148,14 @@ def _log(text: str) -> str:
 
 _SERVICE_LINK = "; Kubernetes sets this for a Service named 'bridge': say `enableServiceLinks: false` in the pod"
 _SECRET = ("redis_url", "api_tokens", "read_tokens")
-_READERS: dict[str, Callable[[str], Any]] = {
+_READERS: dict[str, Callable[[Any], Any]] = {
     "config": Path,
     "redis_url": _redis_url,
     "host": str,
     "port": _port,
     "public_url": _public_url,
     "data_dir": Path,
-    "api_tokens": _tokens,
-    "read_tokens": _tokens,
+    "api_tokens": Tokens,
+    "read_tokens": Tokens,
     "log": _log,
 }

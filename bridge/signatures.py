@@ -9,11 +9,12 @@ import binascii
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from bridge.credentials import is_credential
 from bridge.secret import Secret
 
 MAX_SIGNATURES = 10
@@ -170,20 +171,22 @@ def key_bytes(secret: bytes, key_format: KeyFormat) -> bytes:
 def keys(secrets: Sequence[Secret], key_format: KeyFormat = "utf8") -> list[bytes]:
     """Return the keys that secrets stand for; ValueError names the one that is not of this format.
 
-    LookupError if they were never read.
+    LookupError if they were never read. What a file is changed to counts only if it is of this format.
     """
+    read = partial(key_bytes, key_format=key_format)
     found = []
     for secret in secrets:
         try:
-            found.append(key_bytes(secret.reveal(), key_format))
+            found.append(read(secret.reveal(usable=read)))
         except ValueError as error:
             raise ValueError(f"{secret.reference}: {error}") from None
     return found
 
 
 def without_credentials(headers: Mapping[str, str], *more: str) -> dict[str, str]:
-    """Return the headers that rules may see and records may keep: no signature, token or cookie, nor `more`."""
-    return {name: value for name, value in headers.items() if name not in _CREDENTIALS and name not in more}
+    """Return the headers or parameters that rules may see and records may keep: no credential, nor any of `more`."""
+    left_out = _CREDENTIALS.union(more)
+    return {name: value for name, value in headers.items() if name not in left_out and not is_credential(name)}
 
 
 def _presented(place: Place, value: str) -> tuple[list[str], str | None]:

@@ -31,6 +31,7 @@ from redis.exceptions import ResponseError
 from bridge.clock import Clock
 from bridge.errors import Unreadable
 from bridge.model import Delivery, Durability, Execution, Notification, Status
+from bridge.packing import pack_body, unpack_body
 from bridge.records import (
     RECORD_ERRORS,
     Claim,
@@ -43,14 +44,12 @@ from bridge.records import (
     Step,
     Stored,
     changed_fields,
-    pack_body,
     read_claims,
     read_delivery,
     read_execution,
     read_notification,
     read_notification_claim,
     read_stored,
-    unpack_body,
     unreadable,
     written,
 )
@@ -58,6 +57,7 @@ from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
 from bridge.replication import Replication, Unconfirmed
 from bridge.scripting import Scripts, redis_errors
+from bridge.secret import Secret
 
 RECORD_SECONDS = 30 * 86_400
 """How long a record is kept after its last change, at least: longer than any sender repeats (GitHub: 3 days)."""
@@ -81,14 +81,23 @@ UNRUNG_SECONDS = 5
 class Store:
     """Redis, behind the few atomic steps the pipeline is made of."""
 
-    def __init__(self, url: str, durability: Durability = "standard", retention: timedelta = BODIES_KEPT) -> None:
-        """Prepare a pool for `url`; nothing connects before the first use. Bodies are kept for `retention`."""
+    def __init__(
+        self,
+        url: str,
+        durability: Durability = "standard",
+        retention: timedelta = BODIES_KEPT,
+        changing: Secret | None = None,
+    ) -> None:
+        """Prepare a pool for `url`; nothing connects before the first use. Bodies are kept for `retention`.
+
+        `changing` is the URL where it may change in its file: new connections use the user and password it then has.
+        """
         self.url = url
         self._body_seconds = math.ceil(retention.total_seconds())
         self.record_seconds = max(RECORD_SECONDS, self._body_seconds)
         self.durability = durability
         self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
-        self.redis = Redis(connection_pool=pool(url))
+        self.redis = Redis(connection_pool=pool(url, changing))
         self._scripts = Scripts(self.redis, self._replication)
 
     async def open(self) -> None:

@@ -174,7 +174,8 @@ class Connection:
         at = self._destination
         addresses = (await self._look_up(at))[:_MAX_ADDRESSES]
         loop = asyncio.get_running_loop()
-        name = at.host if self._tls else None
+        # A final dot belongs to the name in DNS, not to the one in a certificate (RFC 6066, 3).
+        name = at.host.removesuffix(".") if self._tls else None
         why = "it has no address"
         for address in addresses:
             try:

@@ -4,6 +4,7 @@ https://help.genesis.autify.com/integrations/api-guide.md
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -139,7 +140,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         )
 
     def _words(self, answer: Answer) -> str:
-        return f"Genesis: {answer.words(self.api_key.text())}"
+        return f"Genesis: {answer.words(*self.api_key.texts())}"
 
     def _started(self, answer: Answer) -> Started:
         found = _object(answer)
@@ -178,7 +179,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return Snapshot(
             status=status,
             progress=_progress(found),
-            outputs=_outputs(found.state) if status.final else {},
+            outputs=_outputs(found.state, self.api_key.hide) if status.final else {},
             reason=self._reason(found, status),
         )
 
@@ -194,7 +195,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             reason = f"Genesis calls this {found.status[:80]!r}, which is not in its documentation: taken as running"
         else:
             return None
-        return _cut(reason.replace(self.api_key.text(), "***"), _MAX_REASON_CHARACTERS)
+        return _cut(self.api_key.hide(reason), _MAX_REASON_CHARACTERS)
 
 
 def _object(answer: Answer) -> dict[str, Any]:
@@ -212,7 +213,7 @@ def _progress(found: _Execution) -> Progress | None:
     return Progress(done, total)
 
 
-def _outputs(state: msgspec.Raw) -> dict[str, str]:
+def _outputs(state: msgspec.Raw, hide: Callable[[str], str]) -> dict[str, str]:
     """Return what each block put out, by the block's name; the vendor's own client, too, skips what is empty."""
     try:
         found = msgspec.json.decode(state)
@@ -223,7 +224,7 @@ def _outputs(state: msgspec.Raw) -> dict[str, str]:
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
         text = _text(block.get("output")) if isinstance(block, dict) else ""
         if text and len(outputs) < MAX_OUTPUTS:
-            outputs[name[:_MAX_ID_CHARACTERS]] = _cut(text, MAX_OUTPUT_CHARACTERS)
+            outputs[name[:_MAX_ID_CHARACTERS]] = _cut(hide(text), MAX_OUTPUT_CHARACTERS)
     return outputs
 
 

@@ -5,9 +5,10 @@ https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-w
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
+from msgspec import Meta
 
 from bridge.addresses import HTTPS_PORT, Guard, networks, parse, port_of
 from bridge.contracts import Message, Notifier
@@ -17,6 +18,7 @@ from bridge.expressions import Text
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
 from bridge.signatures import PRESETS, Secrets, keys, sign
+from bridge.urls import Url
 
 _SCHEME = PRESETS["standard-webhooks"]
 _MAX_ANSWER_BYTES = 1 << 16
@@ -24,16 +26,21 @@ _SHORTEST_WAIT_SECONDS = 1.0
 _LONGEST_TIMEOUT = Duration(seconds=25)
 """Less than the job that makes the attempt may take."""
 _GONE = 410
+_Port = Annotated[int, Meta(ge=1, le=65_535, description="a port from 1 to 65535")]
 
 
 class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="callback"):
     """One receiver. Even a URL written in the configuration passes the guard: names change what they point to."""
 
-    url: Text
+    sealed: ClassVar[frozenset[str]] = frozenset({"url"})
+
+    url: Url
     secrets: Secrets
     """All of them sign, so that receivers can change theirs without a gap."""
     allow_hosts: tuple[str, ...] = ()
     allow_cidrs: tuple[str, ...] = ()
+    allow_ports: tuple[_Port, ...] = ()
+    """Beside 443, 80 with `allow_http`, and the port of a URL that the configuration spells out."""
     allow_http: bool = False
     timeout: Duration = Duration(seconds=15)
     on_status: list[Status] | None = None
@@ -54,7 +61,12 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         return {"url": self.url}
 
     def address(self, names: Mapping[str, Any]) -> dict[str, str]:
-        """Resolve the URL and look at its form, so that the sender hears of a bad one at once."""
+        """Resolve the URL and look at its form, so that the sender hears of a bad one at once.
+
+        One that the configuration spells out is not kept: it may hold a token, and may be mended there.
+        """
+        if self.url.literal:
+            return {}
         url = self.url.render(names)
         problem = self._guard().problem(url)
         if problem is not None:
@@ -80,6 +92,9 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         Raises Permanent when the receiver is gone or its address is refused, Ambiguous when no whole answer came,
         Transient for every other answer; its Retry-After counts, between a second and a day.
         """
+        url = message.address.get("url") or (self.url.source if self.url.literal else None)
+        if url is None:
+            raise Permanent("the URL was in the configuration and is not there any more: put it back, or replay")
         signature = sign(
             _SCHEME,
             id=message.id,
@@ -89,7 +104,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         )
         answer = await outbound.request(
             "POST",
-            message.address["url"],
+            url,
             headers={**signature, "content-type": "application/json"},
             content=message.body,
             timeout_seconds=self.timeout.total_seconds(),
@@ -110,7 +125,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
             allow_cidrs=networks(self.allow_cidrs),
             allow_hosts=tuple(pattern.lower() for pattern in self.allow_hosts),
             allow_http=self.allow_http,
-            ports=frozenset({HTTPS_PORT, self._own_port()}),
+            ports=frozenset({HTTPS_PORT, self._own_port(), *self.allow_ports}),
         )
 
     def _own_port(self) -> int:

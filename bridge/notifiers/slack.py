@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bridge.addresses import HTTPS_PORT, base_url, origin, parse
+from bridge.addresses import Guard, base_url, origin, parse
 from bridge.contracts import Message, Notifier
+from bridge.credentials import Concealed
 from bridge.errors import Ambiguous, AttemptError, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
 from bridge.model import Execution, Status
@@ -21,6 +22,7 @@ from bridge.secret import Secret
 
 _API_URL = "https://slack.com/api"
 _RESPONSE_HOST = "hooks.slack.com"
+_RESPONSE_GUARD = Guard(allow_hosts=(_RESPONSE_HOST,))
 _RESPONSE_URL_SECONDS = 29 * 60
 """They are good for 30 minutes and 5 messages; a reply is at most three."""
 _USED_UP = frozenset({"used_url", "expired_url"})
@@ -110,6 +112,7 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     in_order: ClassVar[bool] = True
     sources: ClassVar[frozenset[str] | None] = frozenset({"slack"})
+    sealed: ClassVar[frozenset[str]] = frozenset({"response_url"})
 
     token: Secret | None = None
     api_url: str = _API_URL
@@ -121,7 +124,8 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
     def address(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Keep every way back that the event names; EvaluationError when none can be used."""
         found = {name: names[name] for name in ("response_url", "channel", "user", "thread_ts") if name in names}
-        ways = {name: value for name, value in found.items() if isinstance(value, str) and value}
+        known = {name: value.reveal() if isinstance(value, Concealed) else value for name, value in found.items()}
+        ways = {name: value for name, value in known.items() if isinstance(value, str) and value}
         # Posting to a person opens the conversation with them.
         channel = ways.get("channel") or ways.pop("user", None)
         if "response_url" in ways:
@@ -172,6 +176,7 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
             timeout_seconds=_TIMEOUT_SECONDS,
             max_bytes=_MAX_ANSWER_BYTES,
             fresh=True,
+            guard=None if self._ours(url) else _RESPONSE_GUARD,
         )
         body = _object(answer)
         if answer.status in (404, 410) or body.get("error") in _USED_UP:
@@ -182,12 +187,15 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def _check(self, url: str) -> None:
         """Refuse a response URL that is not Slack's: what is posted there must not go to anybody else."""
-        try:
-            slacks = origin(url) in (("https", _RESPONSE_HOST, HTTPS_PORT), origin(self.api_url))
-        except ValueError:
-            slacks = False
-        if not slacks:
+        if not (self._ours(url) or _RESPONSE_GUARD.problem(url) is None):
             raise EvaluationError(f"the response_url is not one of Slack's (https://{_RESPONSE_HOST}/...)")
+
+    def _ours(self, url: str) -> bool:
+        """Whether a response URL is of the origin that the operator named as Slack's API."""
+        try:
+            return origin(url) == origin(self.api_url)
+        except ValueError:
+            return False
 
 
 async def _probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:
@@ -198,7 +206,7 @@ async def _probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:
         timeout_seconds=_TIMEOUT_SECONDS,
         max_bytes=_MAX_ANSWER_BYTES,
     )
-    return None if _ok(answer) else str(_judged(answer, 0, token.text()))
+    return None if _ok(answer) else str(_judged(answer, 0, *token.texts()))
 
 
 async def _post(
@@ -217,7 +225,7 @@ async def _post(
         fresh=True,
     )
     if not _ok(answer):
-        raise _judged(answer, now, token.text())
+        raise _judged(answer, now, *token.texts())
 
 
 def _ok(answer: Answer) -> bool:
@@ -255,8 +263,9 @@ def _message(execution: Execution) -> dict[str, Any]:
     if execution.reason:
         blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
     for output, text in list(execution.outputs.items())[:_MAX_OUTPUTS]:
-        heading = escape(output, _MAX_NAME_CHARACTERS)
-        blocks.append(_section(f"*{heading}*\n{escape(text, _MAX_OUTPUT_CHARACTERS)}"))
+        # In blocks of their own: a `*`, `~` or fence in what others wrote ends there, and styles nothing of ours.
+        blocks.append(_context(escape(output, _MAX_NAME_CHARACTERS)))
+        blocks.append(_section(escape(text, _MAX_OUTPUT_CHARACTERS)))
     more = len(execution.outputs) - _MAX_OUTPUTS
     if more > 0:
         blocks.append(_context(f"and {more} more outputs"))

@@ -11,6 +11,7 @@ import msgspec
 
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
+from bridge.credentials import Concealed
 from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
 from bridge.model import Command, Event
 from bridge.mrkdwn import escape, plain, unescape
@@ -70,6 +71,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     }
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
+    credentials: ClassVar[frozenset[str]] = _CREDENTIALS
 
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.
@@ -154,10 +156,11 @@ def _handshake(body: dict[str, Any]) -> Reply:
 
 
 def _command(form: dict[str, str], request: Request) -> Event:
+    body = {field: Concealed(value) if field in _CREDENTIALS else value for field, value in form.items()}
     return Event(
         name=form["command"],
         key=form.get("trigger_id") or None,
-        body=form,
+        body=body,
         headers=without_credentials(request.headers),
         query=dict(request.query),
         facts=_facts("commands", form),
@@ -168,7 +171,11 @@ def _command(form: dict[str, str], request: Request) -> Event:
 
 def _facts(kind: _Kind, body: Mapping[str, Any]) -> dict[str, str]:
     found = {fact: at(body, places[kind]) for fact, (_, places) in _FACTS.items() if kind in places}
-    facts = {fact: value for fact, value in found.items() if isinstance(value, str)}
+    facts = {
+        fact: Concealed(value) if fact in _CREDENTIALS else value
+        for fact, value in found.items()
+        if isinstance(value, str)
+    }
     return facts | ({"text": plain(unescape(facts["text"]))} if "text" in facts else {})
 
 
@@ -177,11 +184,12 @@ def _other(body: dict[str, Any], request: Request, *, form: bool = False) -> Eve
     name = body.get("type")
     name = name if isinstance(name, str) and name else "request"
     key = body.get("event_id")
-    keep = msgspec.json.encode(_without_credentials(body))
+    known = _without_credentials(body)
+    keep = msgspec.json.encode(known)
     return Event(
         name=name,
         key=key if isinstance(key, str) and key else None,
-        body=body,
+        body=known,
         headers=without_credentials(request.headers),
         query=dict(request.query),
         facts=_facts("interactions" if form else "events", body),

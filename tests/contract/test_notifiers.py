@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import re
 import ssl
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from bridge.contracts import Message, Notifier
@@ -23,6 +26,7 @@ from bridge.notifiers.callback import Callback
 from bridge.notifiers.slack import Slack, SlackReply
 from bridge.outbound import Outbound
 from bridge.secret import Secret
+from bridge.urls import Url
 from tests.http_server import always, answer, in_turn, serve
 
 CREATED = "2026-03-16T10:00:00.000Z"
@@ -57,7 +61,7 @@ def _secret(value):
 
 def _callback(url="http://127.0.0.1/", secrets=(SIGNING,), **settings):
     loopback = {"allow_http": True, "allow_cidrs": ("127.0.0.0/8",)}
-    return Callback(url=Text(url), secrets=[_secret(one) for one in secrets], **{**loopback, **settings})
+    return Callback(url=Url(url), secrets=[_secret(one) for one in secrets], **{**loopback, **settings})
 
 
 def _slack(origin, **settings):
@@ -304,6 +308,19 @@ async def test_callbacks_have_a_deadline(outbound):
             await notifier.send(outbound, _message(notifier, {}))
 
 
+async def test_a_callback_url_in_the_configuration_is_not_kept(outbound):
+    """It may hold a token; so it is what it is when the message is sent, unless an event had brought another."""
+    async with serve(always(answer(200))) as server:
+        before, after = _callback(server.url("/a?token=t0ken")), _callback("${{ body.url }}")
+        kept = _message(before, {})
+        assert "t0ken" not in str(kept)
+        await before.send(outbound, kept)
+        await before.send(outbound, _message(after, {"body": {"url": server.url("/b")}}))
+        assert [request.target for request in server.requests] == ["/a?token=t0ken", "/b"]
+        with pytest.raises(Permanent, match="not there any more"):
+            await after.send(outbound, kept)
+
+
 async def test_callbacks_pass_the_guard(outbound):
     """A URL in the configuration too is checked when it is connected to."""
     async with serve(always(answer(200))) as server:
@@ -327,9 +344,18 @@ def test_callback_urls_from_events_are_looked_at_when_the_event_is_accepted():
         notifier.address({"body": {}})
 
 
+def test_ports_beside_the_usual_ones_are_listed():
+    """443 is open, 80 with allow_http, and what allow_ports lists; a port from an event is none of the operator's."""
+    notifier = _callback("${{ body.url }}", allow_cidrs=(), allow_ports=(8443,))
+    for good in ("https://ci.example.com/", "https://ci.example.com:8443/", "http://ci.example.com/"):
+        assert notifier.address({"body": {"url": good}}) == {"url": good}
+    with pytest.raises(EvaluationError, match="port 8080 is not one of allow_ports"):
+        notifier.address({"body": {"url": "http://ci.example.com:8080/"}})
+
+
 def test_callback_urls_in_the_configuration_are_looked_at_when_it_is_read():
     """Their port is the operator's word; their form is not."""
-    assert _callback("https://ci.example.com:8443/", allow_http=False, allow_cidrs=()).address({})
+    assert _callback("https://ci.example.com:8443/", allow_http=False, allow_cidrs=()).address({}) == {}
     for wrong in ("http://ci.example.com/", "ci.example.com", "https://u:p@ci.example.com/"):
         with pytest.raises(ValueError, match="the callback URL cannot be used"):
             _callback(wrong, allow_http=False)
@@ -350,7 +376,7 @@ def test_callback_secrets_are_looked_at_when_the_configuration_is_read():
     with pytest.raises(ValueError, match="env: SECRET") as failed:
         _callback(secrets=("no key at all",))
     assert "no key at all" not in str(failed.value)
-    assert Callback(url=Text("https://ci.example.com/"), secrets=[Secret("env: SECRET", None)])
+    assert Callback(url=Url("https://ci.example.com/"), secrets=[Secret("env: SECRET", None)])
 
 
 def test_callbacks_tell_what_they_are_told_to():
@@ -379,7 +405,7 @@ def test_slack_tells_the_result():
         "*e2e-on-preview*: ✓ completed",
         "template e2e · 5/5 steps · 4 min 5 s · <https://g.example.com/r?a=1&amp;b=2%7Cx|Open>",
         "so it is",
-        "*summary*\nall good",
+        "summary\nall good",
     ):
         assert part in shown
 
@@ -407,6 +433,24 @@ def test_slack_shows_nothing_of_strangers_as_markup(notifier):
     assert "&amp;lt;" in shown
     for block in json.loads(body)["blocks"]:
         assert all(text["verbatim"] for text in block.get("elements", [block.get("text")]))
+
+
+MARKUP = st.text(st.sampled_from("<>!@#|*_~`&;: \nhtps/a1\u202e")) | st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(MARKUP, MARKUP, MARKUP)
+def test_slack_shows_our_own_words_whatever_others_say(reason, output, text):
+    """What others wrote has blocks of its own: it makes nothing bold, struck out or code that we wrote, nor a link."""
+    notifier = _slack("https://slack.com")
+    url = "https://g.example.com/r"
+    benign = msgspec.structs.replace(EXECUTION, url=url, reason="r", outputs={"o": "t"})
+    hostile = msgspec.structs.replace(EXECUTION, url=url, reason=reason or "r", outputs={output: text})
+    expected, found = (json.loads(notifier.compose(one))["blocks"] for one in (benign, hostile))
+    assert found[:2] == expected[:2]
+    for block in found[2:]:
+        [shown] = block.get("elements", [block.get("text")])
+        assert not re.search("[<>]", shown["text"])
+        assert shown["verbatim"]
 
 
 @pytest.mark.parametrize("letter", ["x", "&", "😀", "`", "*"])
@@ -583,6 +627,17 @@ def test_response_urls_are_slacks_or_the_configured_origins(url):
     """Slack's host over https is good, and for emulators the origin that api_url names."""
     notifier = _reply("https://slack.emulated.example.com:8443")
     assert notifier.address({"response_url": url}) == {"response_url": url}
+
+
+async def test_slacks_host_must_be_outside():
+    """The name alone does not do: where hooks.slack.com leads inside, a reply is not sent there."""
+    async with serve(always(answer(200, b"ok"))) as server, Outbound(resolve=lambda *_: ["127.0.0.1"]) as misled:
+        notifier = _reply("https://slack.com", token=None)
+        message = _message(notifier, {"response_url": "https://hooks.slack.com/commands/T/1/t0ken"})
+        with pytest.raises(Permanent, match="not allowed") as failed:
+            await notifier.send(misled, message)
+        assert server.connections == 0
+    assert "t0ken" not in str(failed.value)
 
 
 @pytest.mark.parametrize(

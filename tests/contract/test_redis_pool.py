@@ -1,6 +1,7 @@
 """The pools: every wait ends, Sentinel URLs are read whole, and sentinels are asked in turn."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +11,11 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from bridge.errors import SettingsError
+from bridge.embedded import Embedded
+from bridge.errors import SettingsError, StoreUnavailable
 from bridge.redis_pool import GuardedWrites, SentinelPool, Sentinels, pool
+from bridge.secret import Secret, SecretFile
+from bridge.store import Store
 
 BOUNDS = {"socket_timeout": 3.0, "socket_connect_timeout": 2.0, "health_check_interval": 15}
 
@@ -166,3 +170,45 @@ def test_a_connection_that_is_closed_under_uvloop_is_a_connection_error(redis_ur
 def test_every_kind_of_connection_is_guarded(url: str) -> None:
     """Whatever the URL."""
     assert issubclass(pool(url).connection_class, GuardedWrites)
+
+
+@pytest.mark.parametrize("user", ["", "default"])
+async def test_a_password_that_changes_in_its_file_is_used_by_new_connections(tmp_path: Path, user: str) -> None:
+    """The password of Redis can be rotated without a restart; a file that is no URL meanwhile changes nothing."""
+    server = Embedded(tmp_path / "valkey")
+    server.start()
+    file, now = tmp_path / "url", [0.0]
+    file.write_text(server.url.replace("unix://", f"unix://{user}:first@"))
+    watched = SecretFile(file, lambda: now[0])
+    url = Secret("file: url", watched.read(), watched)
+    store = Store(url.text(), changing=url)
+    unguarded = Store(server.url)
+    try:
+        await unguarded.redis.config_set("requirepass", "first")
+        await store.probe()
+        await store.redis.config_set("requirepass", "second")
+        file.write_text("nonsense")
+        now[0] += 2
+        await store.redis.connection_pool.disconnect()
+        with pytest.raises(StoreUnavailable):
+            await store.probe()
+        file.write_text(server.url.replace("unix://", f"unix://{user}:second@"))
+        now[0] += 2
+        await store.probe()
+        await store.redis.config_set("requirepass", "")
+    finally:
+        await store.close()
+        await unguarded.close()
+        server.stop()
+
+
+def test_a_url_without_a_password_sends_none() -> None:
+    """Neither for one server nor through Sentinel."""
+    for url in (b"redis://r", b"sentinel://h/main"):
+        provider = pool(url.decode(), Secret("env: X", url)).connection_kwargs["credential_provider"]
+        assert provider.get_credentials() == ()
+    url = b"sentinel://u:p@h/main"
+    assert pool(url.decode(), Secret("env: X", url)).connection_kwargs["credential_provider"].get_credentials() == (
+        "u",
+        "p",
+    )

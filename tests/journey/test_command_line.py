@@ -103,6 +103,12 @@ def test_check_without_secrets_needs_none(config: Path) -> None:
     assert called("check", str(config), "--no-secrets").exit_code == 0
 
 
+def test_nothing_waits_for_cryptography_before_it_seals() -> None:
+    """It is imported by the first delivery that is kept, so `check` answers at once."""
+    program = "import sys, bridge.cli, bridge.config; sys.exit('cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 def test_check_takes_its_file_from_the_environment(config: Path) -> None:
     """Without an argument it is the file the service would run."""
     result = called("check", "--no-secrets", BRIDGE_CONFIG=str(config))

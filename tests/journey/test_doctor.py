@@ -23,6 +23,7 @@ from bridge.notifiers.slack import SlackReply
 from bridge.outbound import Outbound
 from bridge.process import Service, UnfitRedis
 from bridge.redis_checks import Finding
+from bridge.secret import Secret
 from bridge.settings import Settings
 from bridge.store import Store
 from tests.journey.conftest import SECRETS, config_text
@@ -65,7 +66,8 @@ async def told(tmp_path: Path, url: str | None, *, key: str = "genesis-key", tok
     async with Server(genesis), Server(slack), Server(Receiver()) as _:
         path = config(tmp_path, genesis=genesis.url, slack=slack.url)
         loaded = load(path, SECRETS | {"GENESIS_KEY": key, "SLACK_TOKEN": token})
-        return [str(line) for line in await diagnose(Settings(redis_url=url), loaded)]
+        settings = Settings(redis_url=None if url is None else Secret("a test", url.encode()))
+        return [str(line) for line in await diagnose(settings, loaded)]
 
 
 async def test_where_all_is_well_every_line_is_ok(tmp_path: Path, redis_url: str) -> None:

@@ -74,6 +74,18 @@ async def test_dead_letters_can_be_listed_resolved_and_retried(world: World) -> 
     assert {sent["state"] for sent in after["notifications"]} == {"delivered"}
 
 
+async def test_what_senders_say_does_not_drive_the_terminal(world: World) -> None:
+    """Escape codes are written out in lists, and in a form that JSON reads back."""
+    hostile = "\x1b]0;owned\x07\x9b2J\u202e"
+    delivery = (await world.relay({"type": hostile})).json()["delivery_id"]
+    listed = await ran(world, "deliveries", "list")
+    shown = await ran(world, "deliveries", "show", delivery)
+    for result in (listed, shown):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", result.stdout)
+    assert r"\x1b]0;owned\x07\x9b2J\u202e" in listed.stdout
+    assert msgspec.json.decode(shown.stdout)["event"] == hostile
+
+
 async def test_switches_can_be_turned(world: World) -> None:
     """Pause, look, resume."""
     [switch] = await said(world, "executions", "pause", "engine", "genesis", "--reason", "tonight")

@@ -1,8 +1,10 @@
 from ipaddress import IPv4Network, IPv6Network
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bridge.addresses import Guard, base_url, networks
+from bridge.addresses import Guard, base_url, networks, parse
 
 REFUSED = """
 0.0.0.0 0.1.2.3 10.0.0.1 10.255.255.255 100.64.0.1 100.100.100.200 127.0.0.1 127.255.255.254 169.254.169.254
@@ -11,7 +13,7 @@ REFUSED = """
 255.255.255.255 168.63.129.16
 :: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:10.0.0.1 ::ffff:169.254.169.254 ::ffff:0:127.0.0.1 64:ff9b::a9fe:a9fe
 64:ff9b:1::1 100::1 2001::1 2001:0:7f00:1:: 2001:2::1 2001:10::1 2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a9fe:a9fe::
-3fff::1 5f00::1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%eth0 fec0::1 ff02::1 ff0e::1 4000::1 1fff::1
+2620:4f:8000::1 3fff::1 5f00::1 fc00::1 fd00:ec2::254 fe80::1 fe80::1%eth0 fec0::1 ff02::1 ff0e::1 4000::1 1fff::1
 """.split()
 ALLOWED = """
 1.1.1.1 8.8.8.8 9.255.255.255 100.63.255.255 100.128.0.0 172.32.0.1 168.63.129.17 223.255.255.255 2606:4700::1111
@@ -113,3 +115,20 @@ def test_networks_are_read_or_named():
     assert networks(["10.0.0.0/8", "fd00::/8"]) == (IPv4Network("10.0.0.0/8"), IPv6Network("fd00::/8"))
     with pytest.raises(ValueError, match=r"allow_cidrs: 10\.1\.2\.3/8"):
         networks(["10.1.2.3/8"])
+
+
+PIECES = st.sampled_from(
+    "https:// http:// ftp: // / \\ @ : # ? [ ] [::1] % %2f %00 . .. ci.example.com 127.0.0.1 xn-- xn--a ß \u24db "
+    "\u3002 \ud800 \u202e \x00 \r\n 65536 :443 :-1 :\u0663 user:pw@ &#; s3cret".split(" ")
+)
+
+
+@given(st.text() | st.lists(PIECES, max_size=8).map("".join) | st.lists(PIECES, max_size=8).map("https://x".join))
+def test_any_text_is_judged(text):
+    """Whatever an event brings as a URL: it is taken, or refused in words that do not repeat it."""
+    problem = Guard(allow_hosts=("*.example.com",)).problem(text)
+    if problem is None:
+        assert parse(text).raw_host.decode().removesuffix(".").endswith(".example.com")
+    else:
+        assert problem.isprintable()
+        assert len(problem) < 200

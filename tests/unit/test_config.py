@@ -433,6 +433,25 @@ def test_args_are_what_the_usage_names(refused):
     assert found.endswith("rule 'r': unknown argument 'args.uri': did you mean 'args.url'?")
 
 
+@pytest.mark.parametrize("name", ["response_url", "body.response_url", "body.token", "body.trigger_id"])
+def test_credentials_of_an_event_are_for_conditions_only(refused, read, name):
+    """A variable goes to the engine and into records, a channel to Slack; a condition only looks."""
+    lines = {"source": "slack", "event": "/x"}
+    [found] = refused(rule(**lines, variables=f'{{target_url: "https://x/${{{{ {name} }}}}"}}'))
+    assert found.endswith(f"rule 'r': {name} is a credential: a condition may use it, a text may not")
+    [found] = refused(changed("C0123ABCD", f'"${{{{ {name} }}}}"', rule(**lines, notify="[qa]")))
+    assert "notifier 'qa'" in found
+    assert "is a credential" in found
+    assert read(rule(**lines, when=f"{name} is defined")).ruleset.rules
+
+
+@pytest.mark.parametrize("name", ["headers['x-gitlab-token']", "headers.authorization", "query.access_token"])
+def test_what_rules_never_see_is_said_at_load(refused, name):
+    """Headers and parameters that are credentials by their name are left out of events, so using one is a mistake."""
+    [found] = refused(rule(when=f'"{name} is defined"'))
+    assert f"{name} is a credential by its name" in found
+
+
 def test_what_cannot_be_checked_by_name_is_left_to_the_event(read):
     """Arguments as a whole and names that are computed are no mistakes."""
     when = """["headers[event] == 'x'", args | length == 1, "body['a b'][0] == 1"]"""
@@ -442,10 +461,10 @@ def test_what_cannot_be_checked_by_name_is_left_to_the_event(read):
 
 def test_a_notifier_is_checked_for_each_rule_that_uses_it(refused):
     """A name that only some sources have is a problem of the rules whose source lacks it, at the notifier."""
-    main = changed('"${{ body.callback_url }}"', '"${{ response_url }}"', rule(notify="[asker]"))
+    main = changed('"${{ body.callback_url }}"', '"${{ channel_name }}"', rule(notify="[asker]"))
     second = rule(source="slack", event="/x", notify="[asker]").split("rules:\n")[1].replace("name: r", "name: s")
     [found] = refused(main + second)
-    assert found.startswith("bridge.yaml:23:32: notifier 'asker': unknown name 'response_url'")
+    assert found.startswith("bridge.yaml:23:32: notifier 'asker': unknown name 'channel_name'")
     assert found.endswith("(for rule 'r', whose source is 'github')")
 
 

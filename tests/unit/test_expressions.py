@@ -415,3 +415,19 @@ def test_every_filter_and_test_can_be_checked(use):
     except ExpressionError as error:
         problem = str(error)
     assert problem == use or re.search("missing a required argument|needs one pattern", problem)
+
+
+def test_values_that_are_credentials_by_their_name_are_not_recorded():
+    """They are compared as they are, and shown as `(secret)`; URLs lose their user names and tokens."""
+    names = {
+        "body": {"password": "s3cret", "callback_url": "https://x/s3cret", "url": "https://u:s3cret@x/?token=s3cret"}
+    }
+    said = Condition("body.password == 'x' or body.callback_url == 'x' or body.url == 'x'").evaluate(names)
+    assert said.verdict == "false"
+    assert said.values == {
+        "body.password": "(secret)",
+        "body.callback_url": "(secret)",
+        "body.url": "https://(secret)@x/?token=(secret)",
+    }
+    assert "s3cret" not in said.reason
+    assert Condition("body.password == 's3cret'").evaluate(names).verdict == "true"

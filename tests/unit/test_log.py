@@ -1,7 +1,9 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -64,3 +66,40 @@ def test_lines_can_be_kept_in_memory_for_a_while() -> None:
     structlog.get_logger().info("outside")
     assert [json.loads(line)["event"] for line in during.splitlines()] == ["inside", "inside as well"]
     assert [json.loads(line)["event"] for line in before.getvalue().splitlines()] == ["outside"]
+
+
+@pytest.mark.parametrize("mode", ["json", "console"])
+def test_no_locals_are_logged(mode: Literal["json", "console"]) -> None:
+    """An exception shows where it was raised, and not what the functions held: among that are keys."""
+
+    def asked(key: str) -> None:
+        headers = {"x-api-key": key}
+        raise RuntimeError(f"{len(headers)} header is wrong")
+
+    lines = io.StringIO()
+    configure(mode, lines)
+    try:
+        asked("-".join(["canary", "key"]))
+    except RuntimeError:
+        structlog.get_logger().exception("execution.trigger_failed")
+        logging.getLogger("arq").exception("the same, by a library")
+    assert lines.getvalue().count("RuntimeError: 1 header is wrong") == 2
+    assert "canary-key" not in lines.getvalue()
+
+
+def test_what_others_said_does_not_drive_the_terminal() -> None:
+    """Escape codes, line ends and turned text are written out, in values, in lists and in exceptions."""
+    lines = io.StringIO()
+    configure("console", lines)
+    hostile = "\x1b]0;owned\x07\x1b[2Jred\r\n\x9b31mfaked line\u202e"
+    structlog.get_logger().error(f"bad {hostile}", reason=hostile, several=[hostile, 5])
+    try:
+        int(hostile)
+    except ValueError as error:
+        error.add_note(hostile)
+        structlog.get_logger().exception("delivery.failed")
+    shown = lines.getvalue()
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", shown)
+    ours = [line for line in shown.splitlines() if not line.startswith("  ")]
+    assert [line.split()[1:3] for line in ours] == [["[error", "]"]] * 2
+    assert r"bad \x1b]0;owned\x07" in shown

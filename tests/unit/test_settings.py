@@ -1,7 +1,9 @@
 """The environment is read once, all its mistakes are told at once, and its secrets never."""
 
+import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bridge.errors import SettingsError
@@ -40,16 +42,17 @@ def test_reads_every_variable():
         }
     )
     assert (settings.config, settings.data_dir) == (Path("/etc/bridge.yaml"), Path("/data"))
-    assert (settings.redis_url, settings.port) == ("rediss://u:p@r:6379/0", 0)
+    assert (settings.redis_url.text(), settings.port) == ("rediss://u:p@r:6379/0", 0)
     assert (settings.public_url, settings.log) == ("https://b.example.com/sub", "json")
-    assert [token.text() for token in settings.api_tokens] == ["one", "two"]
-    assert [token.text() for token in settings.read_tokens] == ["three"]
+    assert list(settings.api_tokens) == [b"one", b"two"]
+    assert list(settings.read_tokens) == [b"three"]
+    assert len(settings.read_tokens + settings.api_tokens) == 3
 
 
 @pytest.mark.parametrize("url", ["redis://r", "rediss://r", "unix:///run/redis", "sentinel://h1,h2/name"])
 def test_takes_every_kind_of_redis_url(url):
     """Plain, TLS and socket addresses are taken as they are."""
-    assert Settings.load({"BRIDGE_REDIS_URL": url}).redis_url == url
+    assert Settings.load({"BRIDGE_REDIS_URL": url}).redis_url.text() == url
 
 
 def test_secrets_may_stand_in_files(tmp_path):
@@ -63,8 +66,12 @@ def test_secrets_may_stand_in_files(tmp_path):
             "BRIDGE_READ_TOKENS_FILE": str(tmp_path / "read"),
         }
     )
-    assert settings.redis_url == "redis://:pw@r"
-    assert [token.text() for token in (*settings.api_tokens, *settings.read_tokens)] == ["one", "two", "three"]
+    assert settings.redis_url.text() == "redis://:pw@r"
+    assert [*settings.api_tokens, *settings.read_tokens] == [b"one", b"two", b"three"]
+    (tmp_path / "api").write_text("four")
+    (tmp_path / "read").write_text("five,,")
+    time.sleep(1.1)
+    assert [*settings.api_tokens, *settings.read_tokens] == [b"four", b"three"], "what cannot be read is not taken"
 
 
 def test_is_shown_without_secrets():
@@ -72,6 +79,8 @@ def test_is_shown_without_secrets():
     shown = repr(Settings.load({"BRIDGE_REDIS_URL": "redis://:pw@r", "BRIDGE_API_TOKENS": "token", "BRIDGE_PORT": "1"}))
     assert "port=1" in shown
     assert "pw" not in shown
+    with pytest.raises(TypeError):
+        msgspec.json.encode(Settings.load({"BRIDGE_REDIS_URL": "redis://:pw@r"}))
     assert "token" not in shown
 
 

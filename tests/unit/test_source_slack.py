@@ -1,12 +1,17 @@
 import json
 from urllib.parse import parse_qs, parse_qsl, urlencode
 
+import msgspec
 import pytest
 
+from bridge.config import Config
 from bridge.contracts import Acceptance, ExecutionReference, Reply, Request, Skipped
 from bridge.emulators import slack_sender as sender
-from bridge.errors import BadSignature, BodyTimeout, Malformed, TooLarge, UnsupportedMedia
+from bridge.errors import BadSignature, BodyTimeout, EvaluationError, Malformed, TooLarge, UnsupportedMedia
+from bridge.explanation import explain
+from bridge.expressions import Condition, Text
 from bridge.model import Status
+from bridge.rules import RuleSet
 from bridge.secret import Secret
 from bridge.sources.slack import Slack
 
@@ -60,6 +65,47 @@ def test_a_slash_command_becomes_an_event():
     assert "x-slack-signature" not in event.headers
     assert event.ignored is None
     assert event.facts.keys() < Slack.facts.keys()
+
+
+def test_credentials_are_concealed_but_can_be_compared():
+    """Whoever knows the response URL can answer in the app's name, so nothing that is written out shows it."""
+    event = slash("e2e")
+    for where in (event.facts, event.body):
+        assert where["response_url"] == RESPONSE_URL
+        assert RESPONSE_URL not in repr(where)
+        with pytest.raises(TypeError):
+            msgspec.json.encode(where)
+    assert repr(event.body["trigger_id"]) == "(secret)"
+
+
+def test_a_condition_may_use_the_response_url_and_does_not_record_it():
+    """It is compared as it is, and shown as `(secret)`: by itself, in the body, and in the whole body."""
+    names = slash("e2e").names()
+    condition = Condition(f"response_url == '{RESPONSE_URL}' and response_url is like 'https://*/x'")
+    assert condition.evaluate(names).verdict == "true"
+    for text in ("response_url == 'x'", "body.response_url == 'x'", "body == {}", "body | json == 'x'"):
+        said = Condition(text).evaluate(names)
+        assert said.verdict == "false"
+        assert RESPONSE_URL not in repr(said) + msgspec.json.encode(said.values).decode()
+    assert "'(secret)'" in Condition("response_url == 'x'").evaluate(names).reason
+
+
+@pytest.mark.parametrize("text", ["${{ response_url }}", "at ${{ body.response_url }}", "${{ body[event] }}"])
+def test_a_text_with_a_credential_is_an_error(text):
+    """Even where the load could not see it coming."""
+    names = slash("e2e", **{"/genesis": "x"}).names() | {"event": "response_url"}
+    with pytest.raises(EvaluationError, match="not put into texts"):
+        Text(text).render(names)
+
+
+def test_an_explanation_shows_no_credential():
+    """What people and the API are told of an event's facts can be encoded, and hides the response URL."""
+    nothing = Config(
+        sources={}, engines={}, templates={}, notifiers={}, ruleset=RuleSet([], {}), written={}, hash="", files=()
+    )
+    told = explain(nothing, slash("e2e"))
+    assert told.facts["response_url"] == "(secret)"
+    assert RESPONSE_URL not in msgspec.json.encode(told).decode()
 
 
 def test_what_may_be_stored_of_a_command_holds_no_credential():
