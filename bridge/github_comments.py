@@ -46,7 +46,7 @@ def command(event: str, body: dict[str, Any]) -> Command | None:
         guarded=True,
         by=by if isinstance(by, str) else "",
         association=association if isinstance(association, str) else "",
-        robot=at(body, "comment.user.type") == "Bot",
+        bot=at(body, "comment.user.type") == "Bot",
         edited=edited,
     )
 

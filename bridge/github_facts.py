@@ -1,6 +1,6 @@
 """The facts of GitHub's events: which one is taken from where in which event's body. Pure.
 
-`FACTS` is the one table: events are read by it, docs/rules.md shows it, and a test holds it against every payload
+`FACTS` is the one table: events are read by it, docs/rules.md shows it, and a test holds it against every body
 GitHub publishes. Paths are tried in order whatever the event, so that events and servers not thought of here (old
 Enterprise Servers, new events) have the facts their bodies hold.
 

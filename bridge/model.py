@@ -64,7 +64,7 @@ class Command(Struct, frozen=True, kw_only=True):
     """Who typed it, where that is needed for `allow:`."""
     association: str = ""
     """What they are to the repository, in GitHub's words."""
-    robot: bool = False
+    bot: bool = False
     edited: bool = False
     """Whether it only stands there since the comment was edited."""
 

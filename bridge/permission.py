@@ -18,7 +18,7 @@ class Allow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     associations: tuple[Association, ...] = ("OWNER", "MEMBER", "COLLABORATOR")
     users: tuple[str, ...] = ()
-    """Logins; they may whatever their association, and a robot only if it is named."""
+    """Logins; they may whatever their association, and a bot only if it is named."""
     edited: bool = False
     """Whether a command counts that was edited into a comment, by its author."""
 
@@ -33,8 +33,8 @@ class Allow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         reason = None
         if command.edited and not self.edited:
             reason = "the command was edited into the comment; write a new one"
-        elif command.robot and not named:
-            reason = f"{command.by or 'the author'} is a robot"
+        elif command.bot and not named:
+            reason = f"{command.by or 'the author'} is a bot"
         elif not named and command.association not in self.associations:
             reason = f"{command.by or 'a deleted account'} is {command.association or 'nothing'} here"
         values: dict[str, Any] = {"commenter": command.by, "author_association": command.association}

@@ -30,7 +30,7 @@ def test_the_first_line_may_be_a_command(text, word, rest, event):
     """The word is in lower case, what follows on its line is escaped for the usage line, the rest is prose."""
     found = said(text, event=event)
     assert (found.name, found.word, found.text) == (f"comment:{word}", word, rest)
-    assert (found.guarded, found.by, found.association, found.robot, found.edited) == (
+    assert (found.guarded, found.by, found.association, found.bot, found.edited) == (
         True,
         "ann",
         "MEMBER",
@@ -93,12 +93,12 @@ def test_an_edit_gives_a_command_only_when_its_author_changed_it(before, sender,
     assert said("/run", action="deleted") is None
 
 
-def test_robots_and_the_deleted_are_told():
-    """A robot's comment says so; a deleted account has no name and no association."""
+def test_bots_and_the_deleted_are_told():
+    """A bot's comment says so; a deleted account has no name and no association."""
     body = {"action": "created", "comment": {"body": "/run", "user": {"login": "x[bot]", "type": "Bot"}}}
-    assert command("issue_comment", body).robot is True
+    assert command("issue_comment", body).bot is True
     found = command("issue_comment", {"action": "created", "comment": {"body": "/run", "user": None}})
-    assert (found.by, found.association, found.robot) == ("", "", False)
+    assert (found.by, found.association, found.bot) == ("", "", False)
 
 
 def test_a_command_has_facts():

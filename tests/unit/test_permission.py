@@ -22,7 +22,7 @@ def test_those_with_a_say_may(association):
         (ALLOW, by("NONE", ""), "a deleted account is NONE here"),
         (ALLOW, by("", ""), "a deleted account is nothing here"),
         (ALLOW, by("member"), "ann is member here"),
-        (ALLOW, by("OWNER", robot=True), "ann is a robot"),
+        (ALLOW, by("OWNER", bot=True), "ann is a bot"),
         (ALLOW, by("OWNER", edited=True), "the command was edited into the comment; write a new one"),
         (Allow(users=("bob",)), by(), "ann is NONE here"),
         (Allow(associations=(), users=("bob",)), by("OWNER"), "ann is OWNER here"),
@@ -35,17 +35,17 @@ def test_those_with_a_say_may(association):
     ],
 )
 def test_others_may_not(allow, command, reason):
-    """Strangers, robots and edits are refused, with the reason and the values that were looked at."""
+    """Strangers, bots and edits are refused, with the reason and the values that were looked at."""
     result = allow.check(command)
     assert (result.verdict, result.reason) == ("false", reason)
     assert result.values == {"commenter": command.by, "author_association": command.association}
 
 
 def test_those_named_may_whatever_they_are():
-    """A login counts without its capitals, and is the only way for a robot."""
+    """A login counts without its capitals, and is the only way for a bot."""
     allow = Allow(associations=(), users=("Ann", "x[bot]"))
     assert allow.check(by()).verdict == "true"
-    assert allow.check(by(login="x[bot]", robot=True)).verdict == "true"
+    assert allow.check(by(login="x[bot]", bot=True)).verdict == "true"
     assert allow.check(by()).text == "commenter in ['Ann', 'x[bot]']"
 
 
