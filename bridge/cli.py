@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -182,7 +183,7 @@ def _run(*, web: bool, work: bool, private: bool) -> None:
     _configure_logs(settings)
     config = _config(settings)
     with redis_for(settings, private=private) as redis_url:
-        service = Service(settings, config, redis_url, web=web, work=work)
+        service = Service(settings, config, redis_url, web=web, work=work, reread=partial(_config, settings))
         uvloop.run(serve_until_signal(service))
 
 

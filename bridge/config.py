@@ -4,7 +4,6 @@ Three steps, each of which goes on after a mistake: text to nodes (`yaml_text`),
 (`yaml_convert`), and what the records mean together (`config_check`).
 """
 
-import glob
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from bridge.config_check import Entry, Parts, check
+from bridge.config_files import HASH_DIGITS, matching
 from bridge.contracts import Engine, Notifier, Source
 from bridge.engines import AnyEngine
 from bridge.errors import ConfigError, Problem
@@ -47,6 +47,8 @@ class Config(Struct, frozen=True, kw_only=True):
     """The first 16 hex digits of the SHA-256 over all files' bytes, in the order of `files`."""
     files: tuple[Path, ...]
     """The file asked for, then those it includes."""
+    patterns: tuple[str, ...] = ()
+    """What `include:` says: a file that comes to match is part of the configuration from then on."""
     durability: Durability = "standard"
 
 
@@ -61,7 +63,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
     if files.whole:
         check(files.parts)
     if files.problems:
-        raise ConfigError(files.problems)
+        raise ConfigError(files.problems, files.patterns)
     parts = files.parts
     templates = _values(parts.templates)
     return Config(
@@ -70,8 +72,9 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         templates=templates,
         notifiers=_values(parts.notifiers),
         ruleset=RuleSet([entry.value for entry in parts.rules], templates),
-        hash=files.digest.hexdigest()[:16],
+        hash=files.digest.hexdigest()[:HASH_DIGITS],
         files=tuple(files.read_so_far),
+        patterns=tuple(files.patterns),
         durability=files.durability,
     )
 
@@ -88,6 +91,7 @@ class _Files:
         self._rule_places: dict[str, str] = {}
         self.digest = hashlib.sha256()
         self.read_so_far: list[Path] = []
+        self.patterns: list[str] = []
         self.problems: list[Problem] = []
         self.parts = Parts()
         self.durability: Durability = "standard"
@@ -158,9 +162,8 @@ class _Files:
         return [item for item in items if isinstance(item, ScalarNode) and not item.null]
 
     def _include(self, path: Path, pattern: ScalarNode, report: Report) -> None:
-        # glob rather than Path.glob, which raises on absolute patterns and on `..`.
-        names = glob.glob(pattern.text, root_dir=path.parent, recursive=True)  # noqa: PTH207
-        files = sorted(file for file in (path.parent / name for name in names) if file.is_file())
+        self.patterns.append(pattern.text)
+        files = matching(path, pattern.text)
         if not files:
             self._unusable(report, pattern.mark, f"no file matches {pattern.text!r} beside {path.name}")
         for file in files:

@@ -25,6 +25,8 @@ NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 36
 _MOST_ATTEMPTS = len(NOTIFICATION_SCHEDULE_SECONDS) + 4
 """Those of the schedule, and a few that were cut off with their worker; no more, lest a message that kills workers
 goes on for ever."""
+_TRIES_WITHOUT_NOTIFIER = 2
+"""The five minutes these take are what a changed configuration may take to come to every process."""
 
 log = structlog.get_logger()
 
@@ -87,6 +89,8 @@ async def report(bridge: Bridge, notification_id: str) -> float | None:
 async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
     notifier = bridge.config.notifiers.get(claim.notifier)
     if notifier is None:
+        if claim.attempt <= _TRIES_WITHOUT_NOTIFIER:
+            raise Transient(f"the configuration here has no notifier {claim.notifier!r} (yet)")
         raise Permanent(f"the notifier {claim.notifier!r} is no longer configured")
     message = Message(
         id=claim.id,

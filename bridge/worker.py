@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -25,6 +24,7 @@ from redis.exceptions import RedisError
 from bridge import pipeline, reports
 from bridge.errors import StoreUnavailable
 from bridge.parts import Bridge
+from bridge.records import Claim, Step
 from bridge.redis_pool import pool
 from bridge.tasks import end
 from bridge.tracker import Tracker
@@ -48,10 +48,11 @@ class Supervisor:
 
     def __init__(self, bridge: Bridge) -> None:
         """Take everything the steps need; nothing runs before `run`."""
-        self._bridge = bridge
+        self.bridge = bridge
+        """What the next step or attempt is taken with; set it to go on under another configuration."""
         self._stopping = asyncio.Event()
         self._redis = self._connect()
-        self._tracker = Tracker(bridge.store, partial(pipeline.step, bridge), self._ring)
+        self._tracker = Tracker(bridge.store, self._step, self._ring)
 
     def stop(self) -> None:
         """Take no more work; `run` returns when what is in hand is finished."""
@@ -113,11 +114,14 @@ class Supervisor:
 
     def _connect(self) -> ArqRedis:
         return ArqRedis(
-            connection_pool=pool(self._bridge.store.url),
+            connection_pool=pool(self.bridge.store.url),
             default_queue_name=QUEUE,
             job_serializer=msgspec.msgpack.encode,
             job_deserializer=msgspec.msgpack.decode,
         )
+
+    async def _step(self, claim: Claim) -> Step:
+        return await pipeline.step(self.bridge, claim)
 
     async def _start(self, _: dict[Any, Any]) -> None:
         self._tracker.start()
@@ -125,7 +129,7 @@ class Supervisor:
     async def _report(self, _: dict[Any, Any], notification_id: str) -> None:
         """Make one attempt at one notification."""
         try:
-            again = await reports.report(self._bridge, notification_id)
+            again = await reports.report(self.bridge, notification_id)
         except StoreUnavailable as error:
             # Its lease runs out by itself, then the sweep rings for it.
             log.warning("notification.waits", notification=notification_id, reason=str(error))
@@ -137,7 +141,7 @@ class Supervisor:
         """Ring for every notification whose own ring got lost, or whose next attempt has come."""
         try:
             # Bounded, for it is a job with a time of its own; a longer backlog goes on with the next sweep.
-            await self._ring(await self._bridge.store.ring(_RING_BATCH))
+            await self._ring(await self.bridge.store.ring(_RING_BATCH))
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
 
