@@ -63,8 +63,12 @@ def worker() -> None:
 @main.command()
 @_CONFIG
 @click.option("--no-secrets", is_flag=True, help="Do not read the secrets: for a CI that has none.")
-def check(file: Path | None, *, no_secrets: bool) -> None:
-    """Validate the configuration: every problem at once as file:line:column: message; exit 1 if there is any."""
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+def check(file: Path | None, *, no_secrets: bool, strict: bool) -> None:
+    """Validate the configuration: every problem at once as file:line:column: message; exit 1 if there is any.
+
+    What can be run but is surely not meant (a rule that never runs, a template nobody starts) is a warning.
+    """
     from bridge.config import load
 
     path = file or Path(_settings().config)
@@ -76,8 +80,15 @@ def check(file: Path | None, *, no_secrets: bool) -> None:
         "notifier": len(config.notifiers),
         "rule": len(config.ruleset.rules),
     }
+    for file_, line, column, message in config.warnings:
+        click.echo(f"{file_}:{line}:{column}: {click.style('warning', fg='yellow')}: {message}", err=True)
+    if config.warnings:
+        counts["warning"] = len(config.warnings)
     told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
-    click.echo(f"{path}: {click.style('ok', fg='green')}: {told}")
+    refused = strict and config.warnings
+    verdict = click.style("not ok under --strict", fg="red") if refused else click.style("ok", fg="green")
+    click.echo(f"{path}: {verdict}: {told}")
+    sys.exit(int(bool(refused)))
 
 
 @main.command()

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from bridge.config_check import Entry, Parts, check
 from bridge.config_files import HASH_DIGITS, matching
+from bridge.config_warnings import warnings
 from bridge.contracts import Engine, Notifier, Source
 from bridge.engines import AnyEngine
 from bridge.errors import ConfigError, Problem
@@ -50,6 +51,8 @@ class Config(Struct, frozen=True, kw_only=True):
     patterns: tuple[str, ...] = ()
     """What `include:` says: a file that comes to match is part of the configuration from then on."""
     durability: Durability = "standard"
+    warnings: tuple[Problem, ...] = ()
+    """What can be run, but is surely not meant."""
 
 
 def load(path: Path, environ: Mapping[str, str] | None) -> Config:
@@ -76,6 +79,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         files=tuple(files.read_so_far),
         patterns=tuple(files.patterns),
         durability=files.durability,
+        warnings=warnings(parts),
     )
 
 

@@ -75,6 +75,11 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     commands: ClassVar[bool] = False
     """Whether rules of this source may have `usage:` lines."""
 
+    @classmethod
+    def doubt(cls, event: str) -> str | None:  # noqa: ARG003 - for those who override it
+        """Say why no event that starts something is ever called this, for a warning at load; None: one may be."""
+        return None
+
     def read(self, request: Request) -> Event | Reply:
         """Verify, then parse; a finished Reply where the protocol has one (Slack's ssl_check).
 

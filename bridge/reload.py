@@ -128,3 +128,5 @@ def _show(config: Config) -> None:
     metrics.CONFIG_GOOD.set(1)
     metrics.CONFIG_LOADED.set_to_current_time()
     metrics.CONFIG.info({"hash": config.hash})
+    for warning in config.warnings[:_MOST_TOLD]:
+        log.warning("config.doubtful", what=str(warning))

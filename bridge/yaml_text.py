@@ -80,6 +80,10 @@ class Report:
         """Return a report into the same list whose messages begin with `about`."""
         return Report(self.file, self._problems, f"{about}: ")
 
+    def into(self, problems: list[Problem]) -> "Report":
+        """Return a report of the same file and thing into another list."""
+        return Report(self.file, problems, self._about)
+
     def add(self, mark: Mark, message: str) -> None:
         """Note a problem, once."""
         problem = Problem(self.file, mark.line, mark.column, self._about + message)

@@ -125,16 +125,20 @@ def test_every_fact_is_documented_as_the_code_has_it(kind: type) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_configuration_loads(path: Path) -> None:
-    """config/bridge.yaml and every example, without secrets."""
-    assert load(path, None).ruleset.rules
+    """config/bridge.yaml and every example, without secrets and without a warning."""
+    config = load(path, None)
+    assert config.ruleset.rules
+    assert config.warnings == ()
 
 
 @pytest.mark.parametrize("text", YAML)
 def test_every_whole_configuration_in_the_docs_loads(text: str, tmp_path: Path) -> None:
-    """What a reader copies works."""
+    """What a reader copies works, and is not warned of."""
     path = tmp_path / "bridge.yaml"
     path.write_text(text)
-    assert load(path, None).ruleset.rules
+    config = load(path, None)
+    assert config.ruleset.rules
+    assert config.warnings == ()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

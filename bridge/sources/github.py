@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
+from bridge import github_events
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Request, Source
 from bridge.errors import Malformed, UnsupportedMedia
@@ -238,6 +239,11 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     }
     max_body_bytes: ClassVar[int] = 25_000_000
     """GitHub's own cap: what is larger it does not deliver at all."""
+
+    @classmethod
+    def doubt(cls, event: str) -> str | None:
+        """Doubt events and actions that GitHub does not document."""
+        return github_events.doubt(event)
 
     def verify(self, request: Request) -> bool:
         """Say whether one of the secrets signed this.

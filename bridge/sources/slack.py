@@ -43,6 +43,11 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
 
+    @classmethod
+    def doubt(cls, event: str) -> str | None:
+        """Doubt what is no command."""
+        return None if event.startswith("/") else f"only slash commands start something: did you mean '/{event}'?"
+
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.
 
