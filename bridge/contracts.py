@@ -123,7 +123,9 @@ class Poll(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often an execution is looked at: from `first` it slows down as it ages, up to `max`."""
 
     first: Duration = Duration(seconds=1)
+    """How soon a run is looked at after its start."""
     max: Duration = Duration(seconds=15)
+    """How rarely an old one is looked at, at most."""
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -157,6 +159,7 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """A remote workflow system. Every engine takes `poll:`."""
 
     poll: Poll = Poll()
+    """How often an execution is looked at."""
 
     def problem(self, template_id: str) -> str | None:
         """Say what is wrong with a template's `id:`, at load; None: nothing."""

@@ -30,13 +30,19 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """One receiver. Even a URL written in the configuration passes the guard: names change what they point to."""
 
     url: Text
+    """Where it is told; https, and ${{ }} may take it from the event."""
     secrets: Secrets
     """All of them sign, so that receivers can change theirs without a gap."""
     allow_hosts: tuple[str, ...] = ()
+    """The only hosts it may lie on, such as *.example.com; give them where the address comes from an event."""
     allow_cidrs: tuple[str, ...] = ()
+    """Private networks it may lie in; without them, public addresses only."""
     allow_http: bool = False
+    """Whether it may do without TLS."""
     timeout: Duration = Duration(seconds=15)
+    """How long the receiver may take to answer, at most 25s."""
     on_status: list[Status] | None = None
+    """The statuses that are told; by default the final ones and review_pending."""
 
     def __post_init__(self) -> None:
         """Refuse secrets that are no keys, networks that are none, and a URL that could never be used."""

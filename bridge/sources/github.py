@@ -232,6 +232,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     """A webhook of a repository, an organization or an app, with JSON or form content."""
 
     secrets: Secrets
+    """The webhook's secret; any of several may match, so that it can be changed without a gap."""
 
     facts: ClassVar[Mapping[str, str]] = {
         **{name: fact.document for name, fact in _FACTS.items()},

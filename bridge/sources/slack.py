@@ -38,6 +38,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     """A Slack app's request URL."""
 
     secrets: Secrets
+    """The app's signing secret; any of several may match, so that it can be changed without a gap."""
 
     facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (_, document) in _FACTS.items()}
     max_body_bytes: ClassVar[int] = 100_000
