@@ -206,15 +206,23 @@ async def test_reading_many_rules_does_not_hold_up_the_loop(tmp_path: Path) -> N
     built.read()
     alone = time.perf_counter() - begun
     running = asyncio.create_task(built.reloader.run())
-    built.reloader.ask()
-    longest, last = 0.0, time.perf_counter()
-    while not built.adopted:
-        await asyncio.sleep(0)
-        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+    # The shortest of several: what the machine does beside this stops the loop as well, but not every time.
+    longest = min([await longest_stop(built) for _ in range(4)])
     built.reloader.stop()
     await running
-    assert len(built.adopted[0].ruleset.rules) == 500
+    assert len(built.adopted[-1].ruleset.rules) == 500
     assert longest < alone / 2
+
+
+async def longest_stop(watched: Watched) -> float:
+    """Ask for a reload; return for how many seconds at most the loop did not turn meanwhile."""
+    watched.adopted.clear()
+    watched.reloader.ask()
+    longest, last = 0.0, time.perf_counter()
+    while not watched.adopted:
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.perf_counter() - last), time.perf_counter()
+    return longest
 
 
 async def test_a_defect_in_reading_is_logged_and_survived(watched: Watched) -> None:
