@@ -5,7 +5,7 @@ no mistakes, so that one mistyped name is not also told as a template without a 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 
 from bridge.config_check import Entry, Parts
@@ -23,7 +23,7 @@ def warnings(parts: Parts) -> tuple[Problem, ...]:
     found: list[Problem] = []
     _unused(parts, found)
     for entry in parts.rules:
-        _unreachable(entry, parts.sources[entry.value.source], found)
+        _unreachable(entry, _kind(parts, entry), found)
     _twice(parts, found)
     return tuple(sorted(found))
 
@@ -42,29 +42,33 @@ def _unused(parts: Parts, found: list[Problem]) -> None:
                 entry.report.into(found).add(entry.mark, message)
 
 
-def _unreachable(entry: Entry, source: Entry, found: list[Problem]) -> None:
+def _kind(parts: Parts, rule: Entry) -> type[Source]:
+    kind = parts.sources[rule.value.source].kind
+    return kind if kind is not None and issubclass(kind, Source) else Source
+
+
+def _unreachable(entry: Entry, kind: type[Source], found: list[Problem]) -> None:
     rule, doubted = entry.value, entry.into(found)
-    kind = source.kind if source.kind is not None and issubclass(source.kind, Source) else Source
     for event in rule.events:
         message = kind.doubt(event)
-        wider = event.partition(".")[0]
+        wider = event.partition(".")[0] if kind.actions else event
         if message is not None:
             doubted.item_problem("event", event, message)
         elif rule.events.count(event) > 1:
             doubted.item_problem("event", event, f"{event!r} is named twice")
         elif wider != event and wider in rule.events:
             doubted.item_problem("event", event, f"{wider!r} takes {event!r} already")
-    for condition, message in _never_true(rule):
+    for condition, message in _never_true(rule, kind):
         doubted.item_problem("when", condition.source, f"this rule never runs: {message}")
     if rule.usage is not None and [word.casefold() for word in rule.usage.words] == ["help"]:
         doubted.problem(("usage",), "`help` lists the usage lines of the command, and so does not come to this rule")
 
 
-def _never_true(rule: Rule) -> Iterator[tuple[Condition, str]]:
+def _never_true(rule: Rule, kind: type[Source]) -> Iterator[tuple[Condition, str]]:
     """Yield the conditions no event that comes to the rule can fulfil, and why."""
     equal: dict[str, str] = {}
     for condition in rule.when:
-        known = [_names(rule, event) for event in rule.events or (None,)]
+        known = [_names(rule, kind, event) for event in rule.events or (None,)]
         if all(path[0] in names for names in known for path in condition.paths):
             results = [condition.evaluate(names) for names in known]
             if all(result.verdict != "true" for result in results):
@@ -78,11 +82,11 @@ def _never_true(rule: Rule) -> Iterator[tuple[Condition, str]]:
                 yield condition, f"{name} == {first} must hold as well; {either}"
 
 
-def _names(rule: Rule, event: str | None) -> dict[str, str]:
+def _names(rule: Rule, kind: type[Source], event: str | None) -> dict[str, str]:
     """Return the names whose values are known before an event comes."""
     if event is None:
         return {"source": rule.source}
-    name, _, action = event.partition(".")
+    name, _, action = event.partition(".") if kind.actions else (event, "", "")
     return {"source": rule.source, "event": name} | ({"action": action} if action else {})
 
 
@@ -91,7 +95,7 @@ def _twice(parts: Parts, found: list[Problem]) -> None:
     seen: dict[tuple[object, ...], _Seen] = {}
     twins = set()
     for entry in parts.rules:
-        alike = seen.setdefault(_what_it_starts(entry.value), _Seen())
+        alike = seen.setdefault(_what_it_starts(entry.value), _Seen(actions=_kind(parts, entry).actions))
         first = alike.meets(entry.value)
         if first is None:
             alike.add(entry)
@@ -99,7 +103,7 @@ def _twice(parts: Parts, found: list[Problem]) -> None:
             twins.add(entry.name)
             message = f"rule {first.name!r} ({_place(first)}) starts the same for the same events: it would run twice"
             entry.report.into(found).add(entry.mark, message)
-    for first, second, text in _shadows(parts.rules):
+    for first, second, text in _shadows(parts):
         if second.name not in twins:
             message = f"rule {first.name!r} ({_place(first)}) takes {text!r} as well: both would run"
             second.into(found).problem(("usage",), message)
@@ -108,26 +112,30 @@ def _twice(parts: Parts, found: list[Problem]) -> None:
 class _Seen:
     """Rules by the events they take."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, actions: bool) -> None:
+        self._actions = actions
         self._exactly: dict[str | None, Entry] = {}
         self._within: dict[str | None, Entry] = {}
 
     def add(self, entry: Entry) -> None:
         for event in entry.value.events or (None,):
             self._exactly.setdefault(event, entry)
-            self._within.setdefault(event and event.partition(".")[0], entry)
+            self._within.setdefault(self._wide(event), entry)
         self._within.setdefault(None, entry)
 
     def meets(self, rule: Rule) -> Entry | None:
         """Return a rule that takes an event which this one takes, too."""
         for event in rule.events or (None,):
-            wide = event and event.partition(".")[0]
+            wide = self._wide(event)
             found = self._exactly.get(event) or self._exactly.get(wide) or self._exactly.get(None)
             if found is None and event == wide:
                 found = self._within.get(event)
             if found is not None:
                 return found
         return None
+
+    def _wide(self, event: str | None) -> str | None:
+        return event.partition(".")[0] if event and self._actions else event
 
 
 def _what_it_starts(rule: Rule) -> tuple[object, ...]:
@@ -144,21 +152,15 @@ def _conditions(rule: Rule) -> set[str]:
     return {condition.source for condition in rule.when}
 
 
-def _share_an_event(one: Entry, other: Entry) -> bool:
-    seen = _Seen()
-    seen.add(one)
-    return seen.meets(other.value) is not None
-
-
 def _place(entry: Entry) -> str:
     return f"{entry.report.file}:{entry.mark.line}"
 
 
-def _shadows(rules: Iterable[Entry]) -> Iterator[tuple[Entry, Entry, str]]:
+def _shadows(parts: Parts) -> Iterator[tuple[Entry, Entry, str]]:
     """Yield rules of one command that both take some text, whatever else the event holds; each once, with the text."""
     exactly: dict[tuple[str, ...], list[Entry]] = {}
     beginning: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in rules:
+    for entry in parts.rules:
         rule: Rule = entry.value
         if rule.usage is None:
             continue
@@ -166,7 +168,7 @@ def _shadows(rules: Iterable[Entry]) -> Iterator[tuple[Entry, Entry, str]]:
         # Only lines of which one begins with all the words of the other can meet.
         shorter = (other for end in range(1, len(words)) for other in exactly.get(words[:end], []))
         for other in chain(shorter, beginning.get(words, [])):
-            text = _common_text(other, entry)
+            text = _common_text(other, entry, _Seen(actions=_kind(parts, entry).actions))
             if text is not None:
                 yield other, entry, text
                 break
@@ -175,11 +177,12 @@ def _shadows(rules: Iterable[Entry]) -> Iterator[tuple[Entry, Entry, str]]:
             beginning.setdefault(words[:end], []).append(entry)
 
 
-def _common_text(first: Entry, second: Entry) -> str | None:
+def _common_text(first: Entry, second: Entry, seen: _Seen) -> str | None:
     """Return a text for which both rules run; None where none is found or their conditions may keep them apart."""
     one, other = first.value.usage, second.value.usage
     mine, theirs = _conditions(first.value), _conditions(second.value)
-    if not ((mine <= theirs or theirs <= mine) and _share_an_event(first, second)):
+    seen.add(first)
+    if not (mine <= theirs or theirs <= mine) or seen.meets(second.value) is None:
         return None
     short, long = sorted((one, other), key=lambda usage: len(usage.words))
     words = list(long.words)

@@ -72,6 +72,8 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     facts: ClassVar[Mapping[str, str]] = {}
     """Fact name -> one line of documentation. Names not listed here are unknown to rules of this source."""
     max_body_bytes: ClassVar[int] = 1_000_000
+    actions: ClassVar[bool] = False
+    """Whether a rule's `event: a.b` means the event `a` with the action `b`; else it is all one name."""
     commands: ClassVar[bool] = False
     """Whether rules of this source may have `usage:` lines."""
 

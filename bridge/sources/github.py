@@ -238,6 +238,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         **{name: fact.document for name, fact in _FACTS.items()},
         **{f"files.{change}": f"paths {change} by the commits of a push, a list" for change in _CHANGES},
     }
+    actions: ClassVar[bool] = True
     max_body_bytes: ClassVar[int] = 25_000_000
     """GitHub's own cap: what is larger it does not deliver at all."""
 

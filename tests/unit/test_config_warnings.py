@@ -110,6 +110,17 @@ def test_an_event_that_is_no_command_is_doubted_for_slack(warned):
     assert warned(rules(RULE | {"source": "relay", "event": "whatever.it.is"})) == []
 
 
+def test_a_dot_in_an_event_is_part_of_its_name_where_there_are_no_actions(warned):
+    """So `build` and `build.done` are two events, unless GitHub sends them."""
+    relay = RULE | {"source": "relay"}
+    assert warned(rules(relay | {"event": "[build, build.done]"})) == []
+    assert warned(rules(relay | {"event": "build.done", "when": "event == 'build.done'"})) == []
+    assert warned(rules(relay | {"event": "build"}, relay | {"event": "build.done"})) == []
+    assert len(warned(rules(relay | {"event": "build.done"}, relay | {"event": "build.done"}))) == 1
+    slack = [SLACK | {"event": event, "usage": "e2e <url>"} for event in ("/a", "/a.b")]
+    assert warned(rules(*slack)) == []
+
+
 def test_an_event_that_is_taken_already_is_superfluous(warned):
     """Named twice, or with an action beside the event as a whole."""
     assert warned(rules(RULE | {"event": "[push, push]"})) == [f"{FIRST + 2}:19: rule 'a': 'push' is named twice"]

@@ -73,9 +73,17 @@ def test_every_key_is_described():
     """By what stands below it in the source: a key without a description does not exist."""
     written = schema()
     assert list(written["properties"]) == list(KEYS)
-    for name, record in {"": written, **written["$defs"]}.items():
-        for key, field in record["properties"].items():
-            assert field["description"], f"{name}.{key}"
+    undescribed = [path for path, field in fields(written) if not field.get("description")]
+    assert undescribed == []
+
+
+def fields(written, path=""):
+    """Yield every key there is anywhere in a schema, with what is said of it."""
+    for key, value in written.items() if isinstance(written, dict) else enumerate(written):
+        if isinstance(value, (dict, list)):
+            if path.endswith("/properties"):
+                yield f"{path}/{key}", value
+            yield from fields(value, f"{path}/{key}")
 
 
 def test_every_type_of_every_section_is_in_it():
