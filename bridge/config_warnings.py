@@ -7,6 +7,7 @@ no mistakes, so that one mistyped name is not also told as a template without a 
 import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import NamedTuple
 
 from bridge.config_check import Entry, Parts
 from bridge.contracts import Source
@@ -143,47 +144,59 @@ def _what_it_starts(rule: Rule) -> tuple[object, ...]:
         rule.source,
         rule.template,
         None if rule.usage is None else rule.usage.source,
-        frozenset(_conditions(rule)),
+        _conditions(rule),
         frozenset((name, text.source) for name, text in rule.variables.items()),
     )
 
 
-def _conditions(rule: Rule) -> set[str]:
-    return {condition.source for condition in rule.when}
+def _conditions(rule: Rule) -> frozenset[str]:
+    return frozenset(condition.source for condition in rule.when)
 
 
 def _place(entry: Entry) -> str:
     return f"{entry.report.file}:{entry.mark.line}"
 
 
+class _Line(NamedTuple):
+    """A rule with a usage line."""
+
+    entry: Entry
+    conditions: frozenset[str]
+    seen: _Seen
+
+    def met_by(self, other: "_Line") -> str | None:
+        """Return a text for which both rules run; None where none is found or conditions may keep the two apart."""
+        alike = self.conditions <= other.conditions or other.conditions <= self.conditions
+        if not alike or self.seen.meets(other.entry.value) is None:
+            return None
+        return _common_text(self.entry.value.usage, other.entry.value.usage)
+
+
 def _shadows(parts: Parts) -> Iterator[tuple[Entry, Entry, str]]:
     """Yield rules of one command that both take some text, whatever else the event holds; each once, with the text."""
-    exactly: dict[tuple[str, ...], list[Entry]] = {}
-    beginning: dict[tuple[str, ...], list[Entry]] = {}
+    exactly: dict[tuple[str, ...], list[_Line]] = {}
+    beginning: dict[tuple[str, ...], list[_Line]] = {}
     for entry in parts.rules:
         rule: Rule = entry.value
         if rule.usage is None:
             continue
+        line = _Line(entry, _conditions(rule), _Seen(actions=_kind(parts, entry).actions))
+        line.seen.add(entry)
         words = (rule.source, *(word.casefold() for word in rule.usage.words))
         # Only lines of which one begins with all the words of the other can meet.
         shorter = (other for end in range(1, len(words)) for other in exactly.get(words[:end], []))
         for other in chain(shorter, beginning.get(words, [])):
-            text = _common_text(other, entry, _Seen(actions=_kind(parts, entry).actions))
+            text = other.met_by(line)
             if text is not None:
-                yield other, entry, text
+                yield other.entry, entry, text
                 break
-        exactly.setdefault(words, []).append(entry)
+        exactly.setdefault(words, []).append(line)
         for end in range(1, len(words) + 1):
-            beginning.setdefault(words[:end], []).append(entry)
+            beginning.setdefault(words[:end], []).append(line)
 
 
-def _common_text(first: Entry, second: Entry, seen: _Seen) -> str | None:
-    """Return a text for which both rules run; None where none is found or their conditions may keep them apart."""
-    one, other = first.value.usage, second.value.usage
-    mine, theirs = _conditions(first.value), _conditions(second.value)
-    seen.add(first)
-    if not (mine <= theirs or theirs <= mine) or seen.meets(second.value) is None:
-        return None
+def _common_text(one: Usage, other: Usage) -> str | None:
+    """Return a text that both lines take, if one is found: the words of both, then as many values as either takes."""
     short, long = sorted((one, other), key=lambda usage: len(usage.words))
     words = list(long.words)
     beyond, values = _places(short)[len(long.words) - len(short.words) :], _places(long)
