@@ -93,26 +93,30 @@ class Reloader:
         return True
 
     async def _reread(self) -> None:
-        # Noted before reading: a file that changes meanwhile then differs from it.
         before = await asyncio.to_thread(self._inputs.stamp)
-        main = self._inputs.main
+        found: Config | ConfigError
         try:
             # In a thread: hundreds of rules take longer to compile than a delivery may be kept waiting.
-            config = await asyncio.to_thread(self._read)
+            found = await asyncio.to_thread(self._read)
         except ConfigError as error:
-            # Watched with those of the last good one, so that mending any of the files is noticed.
-            inputs = Inputs(main, tuple(dict.fromkeys([*self._config.patterns, *error.patterns])))
-            self._refuse(error)
+            found = error
+        if await asyncio.to_thread(self._inputs.stamp) != before:
+            return  # half of it was read before a change and half after: what it is now is read by the next looks
+        patterns = found.patterns
+        if isinstance(found, Config):
+            self._take(found)
         else:
-            inputs = Inputs(main, config.patterns)
-            self._take(config)
+            self._refuse(found)
+            # Watched with those of the last good one, so that mending any of the files is noticed.
+            patterns = tuple(dict.fromkeys([*self._config.patterns, *patterns]))
+        inputs = Inputs(self._inputs.main, patterns)
         # Other patterns match other files, of which nothing was noted: the next looks do.
         self._known, self._inputs = before if inputs == self._inputs else None, inputs
 
     def _take(self, config: Config) -> None:
         was, self._config, self.refused = self._config, config, 0
         self._adopt(config)
-        _show(config)
+        _show(config, told=was)
         metrics.CONFIG_RELOADS.labels("adopted").inc()
         log.info("config.adopted", config=config.hash, was=was.hash, rules=len(config.ruleset.rules))
 
@@ -124,9 +128,10 @@ class Reloader:
         log.error("config.refused", keeps=self._config.hash, count=self.refused, problems=told)
 
 
-def _show(config: Config) -> None:
+def _show(config: Config, told: Config | None = None) -> None:
     metrics.CONFIG_GOOD.set(1)
     metrics.CONFIG_LOADED.set_to_current_time()
     metrics.CONFIG.info({"hash": config.hash})
-    for warning in config.warnings[:_MOST_TOLD]:
+    before = set() if told is None else {warning.message for warning in told.warnings}
+    for warning in [one for one in config.warnings if one.message not in before][:_MOST_TOLD]:
         log.warning("config.doubtful", what=str(warning))

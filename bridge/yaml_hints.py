@@ -17,6 +17,9 @@ def explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, int, str]:
         (line, column), hint = begun, "the quote that opens here is never closed"
     elif cut := _comment_in_brackets(lines, begun[0], line):
         (line, column), hint = cut, "a comment begins inside { } or [ ]: if it is text, put it into quotes"
+    elif "flow" in str(error.context) and (begun[0] < line or line > len(lines)):
+        where = f"in line {begun[0]}" if begun[0] < line else "above"
+        hint = f"a bracket that opens {where} is not closed"
     else:
         hint = _hint(problem, _line(lines, line), column)
     for number in (line, line - 1):

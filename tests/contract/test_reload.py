@@ -29,6 +29,7 @@ class Watched:
         self.write("secret", "one")
         self.main = self.write("bridge.yaml", MAIN + SOURCE.replace("PATH", str(place / "secret")))
         self.fails: list[Exception] = []
+        self.meanwhile: list[Callable[[], object]] = []
         self.reads = 0
         self.adopted: list[Config] = []
         self.reloader = Reloader(self.read(), self.read, self.adopted.append, LOOK_SECONDS)
@@ -45,7 +46,12 @@ class Watched:
         self.reads += 1
         if self.fails:
             raise self.fails.pop()
-        return load(self.main, {})
+        try:
+            return load(self.main, {})
+        finally:
+            for happen in self.meanwhile:
+                happen()
+            self.meanwhile.clear()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         for _ in range(500):
@@ -136,6 +142,34 @@ async def test_a_bad_file_keeps_the_last_good_one_and_says_so(watched: Watched) 
     assert measured("good") == 1
 
 
+async def test_a_main_file_that_is_gone_keeps_the_last_good_one(watched: Watched) -> None:
+    """Until it is there again."""
+    text = watched.main.read_text()
+    watched.main.unlink()
+    await watched.until(lambda: watched.reloader.refused == 1)
+    watched.write("bridge.yaml", text)
+    await watched.until(lambda: watched.reloader.refused == 0)
+    assert [config.hash for config in watched.adopted] == [load(watched.main, {}).hash]
+
+
+async def test_each_warning_is_logged_when_it_is_new(tmp_path: Path) -> None:
+    """At the start, and what a change adds; not the old ones over and over."""
+    with log.kept_in_memory() as lines:
+        built = Watched(tmp_path)
+        running = asyncio.create_task(built.reloader.run())
+        built.write(
+            "rules/a.yaml", "engines: {e: {type: genesis, api_key: {file: " + f"{tmp_path / 'secret'}" + "}}}\n"
+        )
+        await built.until(lambda: bool(built.adopted))
+        built.reloader.stop()
+        await running
+    logged = [msgspec.json.decode(line) for line in lines.getvalue().splitlines()]
+    assert [line["what"].partition("bridge.yaml:")[2] or line["what"] for line in logged if "what" in line] == [
+        "3:11: source 'relay': no rule takes its events",
+        f"{tmp_path}/rules/a.yaml:1:11: engine 'e': no template runs on it",
+    ]
+
+
 async def test_a_new_bad_file_can_be_mended_on_its_own(watched: Watched) -> None:
     """What only the refused main file includes is watched as well."""
     watched.write("more.yaml", "rules: [\n")
@@ -157,6 +191,17 @@ async def test_a_file_that_is_still_being_written_is_left_alone(watched: Watched
             await asyncio.sleep(LOOK_SECONDS * 0.8)
     await watched.until(lambda: bool(watched.adopted))
     assert watched.reads == 1
+
+
+@pytest.mark.parametrize("text", ["rules: []\n# half\n", "rules: [\n"])
+async def test_what_changes_while_it_is_read_is_neither_adopted_nor_told(watched: Watched, text: str) -> None:
+    """It is half of one state and half of another; the whole of the other follows."""
+    watched.meanwhile.append(lambda: watched.write("rules/a.yaml", "rules: []\n# whole\n"))
+    with log.kept_in_memory() as lines:
+        watched.write("rules/a.yaml", text)
+        await watched.until(lambda: bool(watched.adopted))
+    assert "config.refused" not in lines.getvalue()
+    assert [config.hash for config in watched.adopted] == [load(watched.main, {}).hash]
 
 
 async def test_asked_it_reads_everything_again_at_once(watched: Watched) -> None:

@@ -2,8 +2,12 @@
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bridge.errors import Problem
 from bridge.yaml_hints import explained
+from bridge.yaml_text import Report, parse
 
 
 def told(text):
@@ -29,7 +33,9 @@ def told(text):
             "1:8",
             "a comment begins inside { } or [ ]: if it is text, put it into quotes",
         ),
-        ("a: [b, c] # [closed]\nd: [\n", "3:1", None),
+        ("a: [b, c] # [closed]\nd: [\n", "3:1", "a bracket that opens above is not closed"),
+        ("a: {b: c\nd: e\n", "2:2", "a bracket that opens in line 1 is not closed"),
+        ("a: [b\nd: e\n", "2:2", "a bracket that opens in line 1 is not closed"),
         ("a:\n\tb: 1\n", "2:1", "YAML does not indent with tabs, use spaces"),
         ('a: "\\d"\n', "1:5", "in double quotes a backslash begins an escape, use single quotes"),
         ("a: {x: ${{ url }}}\n", "1:9", "inside { } and [ ] put text with ${{ }} into quotes"),
@@ -60,3 +66,15 @@ def test_the_parsers_own_words_come_first():
 def test_an_error_without_a_place_is_at_the_beginning():
     """As YAML's own classes allow."""
     assert explained(yaml.MarkedYAMLError(problem="something"), "") == (1, 1, "something")
+
+
+@given(st.text(alphabet=" \n\t'\"{}[],#:-@&*!|>%\\<ab1\u00a0\r", max_size=60))
+def test_whatever_is_written_is_read_or_told_inside_the_text(text):
+    """A place that editors can go to: a line there is, or the one after the last."""
+    problems: list[Problem] = []
+    node = parse(text.encode(), Report("f", problems))
+    assert node is not None or problems
+    lines = [*text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), ""]
+    for problem in problems:
+        assert 1 <= problem.line <= len(lines)
+        assert 1 <= problem.column <= len(lines[problem.line - 1]) + 1
