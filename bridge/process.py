@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,17 +205,28 @@ def _settle_memory() -> None:
 async def serve_until_signal(service: Service) -> None:
     """Run a service until SIGTERM, which comes from an orchestrator, or Ctrl-C, which comes from a person.
 
-    SIGHUP reloads the configuration.
+    SIGHUP reloads the configuration, unless it is the terminal that hung up.
     """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, service.stop, _LINGER_SECONDS)
     loop.add_signal_handler(signal.SIGINT, service.stop)
-    loop.add_signal_handler(signal.SIGHUP, service.reload)
+    loop.add_signal_handler(signal.SIGHUP, _hang_up, service, sys.stderr.isatty())
     try:
         await service.run()
     finally:
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(name)
+
+
+def _hang_up(service: Service, on_terminal: bool) -> None:  # noqa: FBT001 - the loop passes by position
+    if on_terminal and not sys.stderr.isatty():
+        # The window was closed. Nobody is there to read what is still said, and saying it would fail.
+        with Path(os.devnull).open("wb") as nowhere:
+            for stream in (1, 2):
+                os.dup2(nowhere.fileno(), stream)
+        service.stop()
+    else:
+        service.reload()
 
 
 @contextlib.contextmanager

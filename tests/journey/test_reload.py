@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pty
 import re
 import signal
 import socket
@@ -10,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,19 +36,21 @@ templates:
 RULES = "rules:\n  - {name: @NAME@, source: relay, event: run, template: e2e}\n"
 
 
+def environment(place: Path, port: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+    secrets = {"RELAY_SECRET": WHSEC, "GENESIS_KEY": "k", "BRIDGE_READ_TOKENS": READ_TOKEN}
+    return {**kept, **secrets, "BRIDGE_CONFIG": str(place / "bridge.yaml"), "BRIDGE_PORT": str(port)}
+
+
 class Running:
     """One process of the command line, and what it says."""
 
     def __init__(self, place: Path, command: str, **environ: str) -> None:
         self.port = free_port()
         self._log = place / f"{command}.log"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
-        secrets = {"RELAY_SECRET": WHSEC, "GENESIS_KEY": "k", "BRIDGE_READ_TOKENS": READ_TOKEN}
-        here = {"BRIDGE_CONFIG": str(place / "bridge.yaml"), "BRIDGE_PORT": str(self.port)}
+        environ = environment(place, self.port) | environ
         with self._log.open("w") as output:
-            self.process = subprocess.Popen(
-                [COMMAND, command], env={**kept, **secrets, **here, **environ}, stdout=output, stderr=output
-            )
+            self.process = subprocess.Popen([COMMAND, command], env=environ, stdout=output, stderr=output)
 
     def __enter__(self) -> Self:
         self.says("process.started")
@@ -246,6 +250,39 @@ def test_processes_may_change_one_after_the_other(place: Path, redis_url: str, g
         os.kill(worker.process.pid, signal.SIGHUP)
         worker.says("config.adopted")
         assert web.ends(execution["id"]) == "completed"
+
+
+def test_a_terminal_that_is_closed_ends_what_runs_in_it(place: Path, redis_url: str) -> None:
+    """SIGHUP is a reload as long as there is one, and no reason to live on without it."""
+    ours, theirs = pty.openpty()
+    environ = environment(place, free_port()) | {"BRIDGE_REDIS_URL": redis_url}
+    process = subprocess.Popen(
+        [COMMAND, "serve"], env=environ, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    said = b""
+    while b"process.started" not in said:
+        said += os.read(ours, 10_000)
+    process.send_signal(signal.SIGHUP)
+    while b"config.adopted" not in said:
+        said += os.read(ours, 10_000)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)  # as the kernel does for the session whose terminal it is
+    assert process.wait(20) == 0
+
+
+def test_every_delivery_is_decided_by_one_configuration(place: Path, redis_url: str) -> None:
+    """While it changes over and over: each is taken, and the hash it records is that of the rule that ran."""
+    with Running(place, "serve", BRIDGE_REDIS_URL=redis_url) as web, ThreadPoolExecutor(8) as senders:
+        taken = []
+        for turn in range(12):
+            (place / "rules.yaml").write_text(RULES.replace("@NAME@", ("first", "second")[turn % 2]))
+            os.kill(web.process.pid, signal.SIGHUP)
+            taken += list(senders.map(lambda _: web.deliver(), range(20)))
+        decided = {(answer["executions"][0]["rule"], web.config_of(answer["delivery_id"])) for answer in taken}
+        assert len(taken) == 240
+        assert len(decided) == 2
+        assert {rule for rule, _ in decided} == {"first", "second"}
 
 
 def test_what_needs_a_restart_is_said(place: Path, redis_url: str) -> None:
