@@ -18,6 +18,7 @@ from typing import Any, Self
 import msgspec
 import pytest
 
+from bridge.embedded import Embedded
 from bridge.emulators.receiver import relay
 from tests.journey.conftest import READ_TOKEN, WHSEC
 from tests.journey.redis_world import free_port
@@ -110,6 +111,15 @@ def until(holds: Callable[[], bool], otherwise: Callable[[], str], seconds: floa
     while not holds():
         assert time.monotonic() < end, otherwise()
         time.sleep(0.05)
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """Run an own server: what is queued here and never started must not be found by another test's worker."""
+    server = Embedded(tmp_path / "valkey")
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture
