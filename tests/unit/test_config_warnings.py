@@ -275,10 +275,10 @@ def test_a_thousand_rules_are_looked_through_quickly(warned):
             f"variables: {{target_url: 'https://{at}'}}}}\n"
             for at in range(count)
         ]
-        begin = time.perf_counter()
+        begin = time.process_time()
         found = warned(f"{rules()}{''.join(lines)}")
         assert found == []
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
-    took(10)
-    assert took(1000) < 4 * took(500)
+    # Processor time, and the shortest of several: what else the machine does only ever adds to it.
+    assert min(took(1000) for _ in range(3)) < 4 * min(took(500) for _ in range(3))
