@@ -185,10 +185,10 @@ async def test_a_file_that_is_still_being_written_is_left_alone(watched: Watched
     """Only what two looks find the same is read."""
     text = watched.main.read_text()
     with watched.main.open("w") as file:
-        for line in [*text.splitlines(keepends=True), "engines:\n", "# end\n"]:
+        for line in [*["# line\n"] * 15, *text.splitlines(keepends=True)]:
             file.write(line)
             file.flush()
-            await asyncio.sleep(LOOK_SECONDS * 0.8)
+            await asyncio.sleep(LOOK_SECONDS * 0.3)
     await watched.until(lambda: bool(watched.adopted))
     assert watched.reads == 1
 
