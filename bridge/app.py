@@ -104,7 +104,11 @@ async def livez() -> str:
 
 @get("/readyz", media_type=MediaType.TEXT)
 async def readyz(state: State) -> Response[bytes]:
-    """Say whether deliveries can be taken: Redis writable and rightly set, not draining."""
+    """Say whether deliveries can be taken: Redis writable and rightly set, not draining.
+
+    A configuration file that turned bad is told, but is no reason to send deliveries elsewhere: every process reads
+    the same files, and each goes on with the last good one.
+    """
     if state.draining():
         return problem(503, "Service Unavailable", "this process is stopping")
     try:
@@ -114,7 +118,7 @@ async def readyz(state: State) -> Response[bytes]:
         await state.bridge.store.probe()
     except StoreUnavailable as error:
         return problem(503, "Service Unavailable", f"Redis cannot be written: {error}")
-    return Response(b"ok", media_type=MediaType.TEXT)
+    return Response("\n".join(["ok", *state.remarks()]).encode(), media_type=MediaType.TEXT)
 
 
 @get("/metrics", media_type=metrics.CONTENT_TYPE)
@@ -153,8 +157,9 @@ def build(
     *,
     api_tokens: Sequence[bytes] = (),
     body_seconds: float = BODY_SECONDS,
+    remarks: Callable[[], list[str]] = list,
 ) -> Litestar:
-    """Assemble the application; `parts` is opened and closed by whoever calls."""
+    """Assemble the application; `parts` is opened and closed by whoever calls, and may be set anew (`state.bridge`)."""
     return Litestar(
         route_handlers=[receive, livez, readyz, prometheus, ROUTER, explain_api.ROUTER, operator_api.ROUTER],
         state=State(
@@ -163,6 +168,7 @@ def build(
                 "read_tokens": read_tokens,
                 "api_tokens": api_tokens,
                 "draining": draining,
+                "remarks": remarks,
                 "body_seconds": body_seconds,
             }
         ),

@@ -19,7 +19,9 @@ class AtATime(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: Text = Text("")
     """Executions of one rule and one key concern one another; by default all of the rule do."""
     keep: Literal["all", "first", "latest", "queue"] = "all"
+    """`first` skips the newer, `latest` the older that wait, `queue` runs one after the other, `all` at once."""
     debounce: Duration | None = None
+    """How long an execution waits for a newer one of its key, which then replaces it."""
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""

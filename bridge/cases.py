@@ -21,7 +21,9 @@ class Case(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename
     as_: str = ""
     """The event's name, where the rule takes several or any."""
     headers: dict[str, str] = {}
+    """Of the request, over what the sender sends anyway."""
     query: dict[str, str] = {}
+    """Of the request."""
 
     def __post_init__(self) -> None:
         """Refuse a test that wants nothing, or both."""

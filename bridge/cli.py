@@ -3,6 +3,7 @@
 import os
 import sys
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -65,10 +66,12 @@ def worker() -> None:
 @main.command()
 @_CONFIG
 @click.option("--no-secrets", is_flag=True, help="Do not read the secrets: for a CI that has none.")
-def check(file: Path | None, *, no_secrets: bool) -> None:
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+def check(file: Path | None, *, no_secrets: bool, strict: bool) -> None:
     """Validate the configuration and run the tests beside its rules: every problem as file:line:column: message.
 
-    Exits with 1 if there is any.
+    Exits with 1 if there is any. What can be run but is surely not meant (a rule that never runs, a template nobody
+    starts) is a warning.
     """
     from bridge.config import load
     from bridge.rule_tests import run
@@ -89,8 +92,15 @@ def check(file: Path | None, *, no_secrets: bool) -> None:
         "rule": len(config.ruleset.rules),
         "test": tested.ran,
     }
+    for file_, row, column, message in config.warnings:
+        click.echo(f"{file_}:{row}:{column}: {click.style('warning', fg='yellow')}: {line(message)}", err=True)
+    if config.warnings:
+        counts["warning"] = len(config.warnings)
     told = ", ".join(f"{count} {what}{'' if count == 1 else 's'}" for what, count in counts.items())
-    click.echo(f"{path}: {click.style('ok', fg='green')}: {told}")
+    refused = strict and config.warnings
+    verdict = click.style("not ok under --strict", fg="red") if refused else click.style("ok", fg="green")
+    click.echo(f"{path}: {verdict}: {told}")
+    sys.exit(int(bool(refused)))
 
 
 @main.command()
@@ -207,7 +217,7 @@ def _run(*, web: bool, work: bool, private: bool) -> None:
     _configure_logs(settings)
     config = _config(settings)
     with redis_for(settings, private=private) as redis_url:
-        service = Service(settings, config, redis_url, web=web, work=work)
+        service = Service(settings, config, redis_url, web=web, work=work, reread=partial(_config, settings))
         uvloop.run(serve_until_signal(service))
 
 

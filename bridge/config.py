@@ -4,7 +4,6 @@ Three steps, each of which goes on after a mistake: text to nodes (`yaml_text`),
 (`yaml_convert`), and what the records mean together (`config_check`).
 """
 
-import glob
 import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -14,6 +13,8 @@ from typing import Any
 from msgspec import Struct, structs
 
 from bridge.config_check import Entry, Parts, check
+from bridge.config_files import HASH_DIGITS, matching
+from bridge.config_warnings import warnings
 from bridge.contracts import Engine, Notifier, Source
 from bridge.duration import Duration
 from bridge.engines import AnyEngine
@@ -67,11 +68,15 @@ class Config(Struct, frozen=True, kw_only=True):
     """The first 16 hex digits of the SHA-256 over all files' bytes, in the order of `files`."""
     files: tuple[Path, ...]
     """The file asked for, then those it includes."""
+    patterns: tuple[str, ...] = ()
+    """What `include:` says: a file that comes to match is part of the configuration from then on."""
     durability: Durability = "standard"
     retention: timedelta = timedelta(days=7)
     """How long bodies are kept."""
     written: dict[str, Written] = {}
     """By the rule's name."""
+    warnings: tuple[Problem, ...] = ()
+    """What can be run, but is surely not meant."""
 
 
 def load(path: Path, environ: Mapping[str, str] | None) -> Config:
@@ -85,7 +90,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
     if files.whole:
         check(files.parts)
     if files.problems:
-        raise ConfigError(files.problems)
+        raise ConfigError(files.problems, files.patterns)
     parts = files.parts
     templates = _values(parts.templates)
     return Config(
@@ -94,10 +99,12 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         templates=templates,
         notifiers=_values(parts.notifiers),
         ruleset=RuleSet([entry.value for entry in parts.rules], templates),
-        hash=files.digest.hexdigest()[:16],
+        hash=files.digest.hexdigest()[:HASH_DIGITS],
         files=tuple(files.read_so_far),
         **files.said,
         written={entry.name: Written(entry.report.file, entry.node) for entry in parts.rules},
+        patterns=tuple(files.patterns),
+        warnings=warnings(parts),
     )
 
 
@@ -113,6 +120,7 @@ class _Files:
         self._rule_places: dict[str, str] = {}
         self.digest = hashlib.sha256()
         self.read_so_far: list[Path] = []
+        self.patterns: list[str] = []
         self.problems: list[Problem] = []
         self.parts = Parts()
         self.said = {key: default for key, (_, default) in MAIN_ONLY.items()}
@@ -184,9 +192,8 @@ class _Files:
         return [item for item in items if isinstance(item, ScalarNode) and not item.null]
 
     def _include(self, path: Path, pattern: ScalarNode, report: Report) -> None:
-        # glob rather than Path.glob, which raises on absolute patterns and on `..`.
-        names = glob.glob(pattern.text, root_dir=path.parent, recursive=True)  # noqa: PTH207
-        files = sorted(file for file in (path.parent / name for name in names) if file.is_file())
+        self.patterns.append(pattern.text)
+        files = matching(path, pattern.text)
         if not files:
             self._unusable(report, pattern.mark, f"no file matches {pattern.text!r} beside {path.name}")
         for file in files:

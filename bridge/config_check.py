@@ -6,13 +6,13 @@ Works on what could be read, so that one run reports misspelt keys and misspelt 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bridge import command_check
 from bridge.at_a_time import AtATime
 from bridge.contracts import Engine, Notifier, Source
 from bridge.credentials import is_credential
-from bridge.errors import ExpressionError
+from bridge.errors import ExpressionError, Problem
 from bridge.expressions import Path, dotted
 from bridge.functions import compile_pattern
 from bridge.rules import Rule, Template, Variable
@@ -44,6 +44,10 @@ class Entry(Struct, frozen=True, kw_only=True):
     def problem(self, path: tuple[str | int, ...], message: str) -> None:
         """Report a problem with the value at `path`."""
         self.report.add(mark_of(self.node, path), message)
+
+    def into(self, problems: list[Problem]) -> "Entry":
+        """Return this entry with another list to report into."""
+        return structs.replace(self, report=self.report.into(problems))
 
     def written(self, key: str) -> Node | None:
         """Return what stands under a key; None when that is nothing or an empty list."""

@@ -100,12 +100,19 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     origins: ClassVar[Mapping[str, str]] = {}
     """Fact name -> where in a delivery it is taken from, for the documentation."""
     max_body_bytes: ClassVar[int] = 1_000_000
+    actions: ClassVar[bool] = False
+    """Whether a rule's `event: a.b` means the event `a` with the action `b`; else it is all one name."""
     commands: ClassVar[bool] = False
     """Whether rules of this source may have `usage:` lines."""
     guarded_commands: ClassVar[str] = ""
     """How `event:` begins for commands that anybody on the internet can give; only these have usage lines, then."""
     credentials: ClassVar[frozenset[str]] = frozenset()
     """Facts, and keys of the body, that are Concealed: conditions may use them, texts may not."""
+
+    @classmethod
+    def doubt(cls, event: str) -> str | None:  # noqa: ARG003 - for those who override it
+        """Say why no event that starts something is ever called this, for a warning at load; None: one may be."""
+        return None
 
     def read(self, request: Request) -> Event | Reply:
         """Verify, then parse; a finished Reply where the protocol has one (Slack's ssl_check).
@@ -190,7 +197,9 @@ class Poll(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often an execution is looked at: from `first` it slows down as it ages, up to `max`."""
 
     first: Duration = Duration(seconds=1)
+    """How soon a run is looked at after its start."""
     max: Duration = Duration(seconds=15)
+    """How rarely an old one is looked at, at most."""
 
 
 class Order(Struct, frozen=True, kw_only=True):
@@ -224,6 +233,7 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """A remote workflow system. Every engine takes `poll:`."""
 
     poll: Poll = Poll()
+    """How often an execution is looked at."""
 
     def problem(self, template_id: str) -> str | None:
         """Say what is wrong with a template's `id:`, at load; None: nothing."""

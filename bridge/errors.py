@@ -47,9 +47,10 @@ class Problem(NamedTuple):
 class ConfigError(BridgeError):
     """The configuration cannot be used; `problems` holds every reason, sorted by place."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        """Keep the problems, sorted by file, line and column."""
+    def __init__(self, problems: Sequence[Problem], patterns: Sequence[str] = ()) -> None:
+        """Keep the problems, sorted by file, line and column, and what the main file includes."""
         self.problems = tuple(sorted(problems))
+        self.patterns = tuple(patterns)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -5,6 +5,7 @@ it is compiled, evaluation always ends in a value, `missing` or a named error, i
 and text that came from an event is never parsed again.
 """
 
+import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from functools import cached_property, lru_cache
@@ -61,6 +62,7 @@ def _environment() -> _Environment:
 
 
 _ENVIRONMENT = _environment()
+_STRAY = re.compile(r"""unexpected char (['"])(.+)\1 at [0-9]+""")
 
 
 class ConditionResult(Struct, frozen=True):
@@ -297,7 +299,17 @@ def _parse(parse: Any) -> nodes.Node:
 def _friendly(message: str) -> str:
     if "got '='" in message or message.startswith("unexpected '='"):
         return f"{message}: to compare, write =="
+    if stray := _STRAY.match(message):
+        return _strange(stray[2])
     return message.replace("end of print statement", "the end of the expression, }}")
+
+
+def _strange(character: str) -> str:
+    if character in "'\"":
+        return f"a quote ({character}) is opened, but not closed"
+    if character in "\u2018\u2019\u201a\u201c\u201d\u201e":
+        return f"{character} is no quote here: write ' or \""
+    return f"unexpected character {character!r}"
 
 
 def _paths(tree: nodes.Node) -> tuple[Path, ...]:

@@ -4,7 +4,7 @@ Each process tells of itself only: Prometheus adds up. Labels hold names from th
 code, never text from an event, so that nobody outside decides how many series there are.
 """
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -21,6 +21,27 @@ NOTIFICATION_ATTEMPTS = Counter(
     "genesis_bridge_notification_attempts",
     "Attempts to tell somebody, by notifier and what became of them: delivered, due (to be tried again), dead.",
     ["notifier", "state"],
+    registry=REGISTRY,
+)
+CONFIG_RELOADS = Counter(
+    "genesis_bridge_config_reloads",
+    "Times the configuration was read again, by what became of it: adopted, or refused and the last good one kept.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+CONFIG_GOOD = Gauge(
+    "genesis_bridge_config_good",
+    "1 while the configuration's files are what this process runs with; 0 while they hold mistakes.",
+    registry=REGISTRY,
+)
+CONFIG_LOADED = Gauge(
+    "genesis_bridge_config_loaded_timestamp_seconds",
+    "When the configuration this process runs with was read.",
+    registry=REGISTRY,
+)
+CONFIG = Info(
+    "genesis_bridge_config",
+    "The hash of the configuration this process runs with, as each delivery records it.",
     registry=REGISTRY,
 )
 

@@ -1,4 +1,6 @@
-"""What every step needs, made once per process."""
+"""What every step needs, made once per process; a new configuration makes it anew."""
+
+import math
 
 from msgspec import Struct
 
@@ -8,9 +10,14 @@ from bridge.store import Store
 
 
 class Bridge(Struct, frozen=True):
-    """What (config), and where to (store, outbound)."""
+    """What (config), and where to (store, outbound).
+
+    Whoever begins a delivery, a step or an attempt takes it once, and so ends it under the configuration it began with.
+    """
 
     config: Config
     store: Store
     outbound: Outbound
     public_url: str
+    since: float = -math.inf
+    """The monotonic moment from which this process has had this configuration."""

@@ -17,6 +17,7 @@ class Allow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Whose comments a rule takes commands from: those of an association, and those named."""
 
     associations: tuple[Association, ...] = ("OWNER", "MEMBER", "COLLABORATOR")
+    """What GitHub says the commenter is to the repository."""
     users: tuple[str, ...] = ()
     """Logins; they may whatever their association, and a bot only if it is named."""
     edited: bool = False

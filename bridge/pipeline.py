@@ -5,6 +5,7 @@ and ends with a commit; what happens if the process dies in between is the store
 """
 
 import asyncio
+import time
 import uuid
 
 import structlog
@@ -40,6 +41,10 @@ _UNKNOWN_TRIES = 3
 _REVIEW_SLOWER = 4
 """A run that waits for a person is looked at this many times more rarely than a running one."""
 _DEFECT_SECONDS = 60
+_WAIT_SECONDS = 5.0
+_CONFIG_SECONDS = 300.0
+"""How long what this process' configuration does not know may be known to a newer one: Kubernetes takes up to two
+minutes to bring a changed ConfigMap to every node. So long, too, an engine may be gone by mistake."""
 
 log = structlog.get_logger()
 
@@ -155,6 +160,8 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
     elif claim.kind == "skipped":
         # Settled, though the engine has not seen it: a late repeat of its delivery must not overtake newer ones.
         found = structs.replace(_end(claim, Status.SKIPPED, claim.execution.reason or ""), reached=True)
+    elif missing := _may_come(bridge, claim):
+        found = _wait(claim, missing)
     elif engine is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
         found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)
@@ -167,6 +174,26 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
     else:
         found = await _poll(bridge, engine, claim)
     return structs.replace(found, notifications=notifications(bridge.config, claim, found))
+
+
+def _may_come(bridge: Bridge, claim: Claim) -> str | None:
+    """Name what this process does not know and other processes, which read the files sooner, may well do."""
+    config, record = bridge.config, claim.record
+    young = _age_seconds(claim) < _CONFIG_SECONDS
+    if record.engine not in config.engines and (young or time.monotonic() - bridge.since < _CONFIG_SECONDS):
+        return f"engine {record.engine!r}"
+    # Without its notifier a message cannot be composed, so the step that causes one waits. Only then: one that was
+    # taken out on purpose must not hold up for long what is under way.
+    strangers = [recipient.notifier for recipient in record.notify if recipient.notifier not in config.notifiers]
+    return f"notifier {strangers[0]!r}" if strangers and young else None
+
+
+def _wait(claim: Claim, missing: str) -> Step:
+    reason = f"waiting: the configuration here has no {missing} (yet)"
+    if claim.kind != "poll":
+        return _queue_again(claim, reason, backoff(claim.execution.attempts))
+    execution = structs.replace(claim.execution, reason=reason)
+    return Step(execution=execution, again_seconds=jittered(_WAIT_SECONDS), note=reason)
 
 
 async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:

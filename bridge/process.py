@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 import socket
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
+from msgspec import structs
 
 from bridge import __version__
 from bridge.app import build
@@ -18,6 +23,7 @@ from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
 from bridge.errors import BridgeError, StoreUnavailable
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
+from bridge.reload import Reloader
 from bridge.settings import Settings
 from bridge.store import Store
 from bridge.worker import Supervisor
@@ -26,6 +32,15 @@ _LINGER_SECONDS = 2.0
 """How long a process that is told to stop still takes deliveries, while load balancers learn of it."""
 _GRACE_SECONDS = 20
 """How long a request in hand may take after the process was told to stop."""
+_HTTP: dict[str, Any] = {
+    "http": "httptools",
+    "loop": "none",
+    "lifespan": "off",
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "timeout_graceful_shutdown": _GRACE_SECONDS,
+}
 
 log = structlog.get_logger()
 
@@ -41,19 +56,35 @@ class UnfitRedis(BridgeError):
 class Service:
     """One process's work: `run` returns when `stop` was called and everything in hand is finished."""
 
-    def __init__(self, settings: Settings, config: Config, redis_url: str, *, web: bool, work: bool) -> None:
-        """Prepare; nothing connects or listens before `run`."""
+    def __init__(
+        self,
+        settings: Settings,
+        config: Config,
+        redis_url: str,
+        *,
+        web: bool,
+        work: bool,
+        reread: Callable[[], Config] | None = None,
+    ) -> None:
+        """Prepare; nothing connects or listens before `run`. With `reread` the configuration's files are watched."""
         self._settings = settings
+        self._draining = False
         self._socket = _listen(settings.host, settings.port) if web else None
         self._bridge = Bridge(
             config=config,
             store=Store(redis_url, config.durability, config.retention, settings.redis_url),
             outbound=Outbound(user_agent=f"genesis-bridge/{__version__}"),
             public_url=(settings.public_url or self.url).rstrip("/"),
+            since=time.monotonic(),
         )
-        self._server = self._web_server() if web else None
+        self._durability = config.durability
+        self._reloader = Reloader(config, reread, self._adopt) if reread is not None else None
+        operate = settings.api_tokens
+        read = settings.read_tokens + operate
+        draining, says = (lambda: self._draining), self._remarks
+        self._app = build(self._bridge, read, draining, api_tokens=operate, remarks=says) if web else None
+        self._server = None if self._app is None else _Server(uvicorn.Config(self._app, **_HTTP))
         self._supervisor = Supervisor(self._bridge) if work else None
-        self._draining = False
 
     @property
     def url(self) -> str:
@@ -68,10 +99,17 @@ class Service:
         that long to notice. What they cause is stored, and another process, or the next one, does it.
         """
         self._draining = True
+        if self._reloader is not None:
+            self._reloader.stop()
         if self._supervisor is not None:
             self._supervisor.stop()
         if self._server is not None:
             asyncio.get_running_loop().call_later(linger_seconds, self._server.leave)
+
+    def reload(self) -> None:
+        """Read the configuration again, and go on under it if it is good."""
+        if self._reloader is not None:
+            self._reloader.ask()
 
     async def run(self) -> None:
         """Work until `stop`; raises UnfitRedis, but not for a Redis that is merely away."""
@@ -83,7 +121,14 @@ class Service:
                     tasks.create_task(self._server.serve(sockets=[self._socket] if self._socket else None))
                 if self._supervisor is not None:
                     tasks.create_task(self._supervisor.run())
-                log.info("process.started", web=self._server and self.url, worker=self._supervisor is not None)
+                if self._reloader is not None:
+                    tasks.create_task(self._reloader.run())
+                log.info(
+                    "process.started",
+                    web=self._server and self.url,
+                    worker=self._supervisor is not None,
+                    config=self._bridge.config.hash,
+                )
         finally:
             if self._socket is not None:
                 self._socket.close()
@@ -103,21 +148,27 @@ class Service:
         for finding in found:
             log.warning("store.doubtful", finding=finding.text)
 
-    def _web_server(self) -> "_Server":
-        operate = self._settings.api_tokens
-        read = self._settings.read_tokens + operate
-        return _Server(
-            uvicorn.Config(
-                build(self._bridge, read, lambda: self._draining, api_tokens=operate),
-                http="httptools",
-                loop="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-        )
+    def _adopt(self, config: Config) -> None:
+        """Let everything that begins from now on begin under this configuration."""
+        self._bridge = structs.replace(self._bridge, config=config, since=time.monotonic())
+        self._bridge.store.keep_for(config.retention)
+        if self._app is not None:
+            self._app.state.bridge = self._bridge
+        if self._supervisor is not None:
+            self._supervisor.bridge = self._bridge
+        for remark in self._remarks():
+            log.warning("config.needs_restart", what=remark)
+
+    def _remarks(self) -> list[str]:
+        """Say, for whoever asks whether we are ready, how what runs differs from what the files say."""
+        config, found = self._bridge.config, []
+        if self._reloader is not None and self._reloader.refused:
+            count = self._reloader.refused
+            what = f"{count} problem{'s' if count > 1 else ''}, see the log or `genesis-bridge check`"
+            found.append(f"the configuration's files have {what}; still running with {config.hash}")
+        if config.durability != self._durability:
+            found.append(f"`durability: {config.durability}` needs a restart; still running with {self._durability}")
+        return found
 
 
 class _Server(uvicorn.Server):
@@ -153,15 +204,30 @@ def _settle_memory() -> None:
 
 
 async def serve_until_signal(service: Service) -> None:
-    """Run a service until SIGTERM, which comes from an orchestrator, or Ctrl-C, which comes from a person."""
+    """Run a service until SIGTERM, which comes from an orchestrator, or Ctrl-C, which comes from a person.
+
+    SIGHUP reloads the configuration, unless it is the terminal that hung up.
+    """
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, service.stop, _LINGER_SECONDS)
     loop.add_signal_handler(signal.SIGINT, service.stop)
+    loop.add_signal_handler(signal.SIGHUP, _hang_up, service, sys.stderr.isatty())
     try:
         await service.run()
     finally:
-        for name in (signal.SIGTERM, signal.SIGINT):
+        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.remove_signal_handler(name)
+
+
+def _hang_up(service: Service, on_terminal: bool) -> None:  # noqa: FBT001 - the loop passes by position
+    if on_terminal and not sys.stderr.isatty():
+        # The window was closed. Nobody is there to read what is still said, and saying it would fail.
+        with Path(os.devnull).open("wb") as nowhere:
+            for stream in (1, 2):
+                os.dup2(nowhere.fileno(), stream)
+        service.stop()
+    else:
+        service.reload()
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 36
 _MOST_ATTEMPTS = len(NOTIFICATION_SCHEDULE_SECONDS) + 4
 """Those of the schedule, and a few that were cut off with their worker; no more, lest a message that kills workers
 goes on for ever."""
+_TRIES_WITHOUT_NOTIFIER = 2
+"""The five minutes these take are what a changed configuration may take to come to every process."""
 
 log = structlog.get_logger()
 
@@ -89,6 +91,8 @@ async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
     config, name = bridge.config, claim.notifier
     ours = config.sources.get(name.removeprefix(SOURCE)) if name.startswith(SOURCE) else config.notifiers.get(name)
     if ours is None:
+        if claim.attempt <= _TRIES_WITHOUT_NOTIFIER:
+            raise Transient(f"the configuration here has no notifier {name!r} (yet)")
         raise Permanent(f"the notifier {name!r} is no longer configured")
     message = Message(
         id=claim.id,

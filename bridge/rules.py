@@ -34,10 +34,13 @@ class Variable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a template wants of one of its variables."""
 
     required: bool = False
+    """Whether an execution needs a value for it that is not empty."""
     default: str | None = None
+    """The value where the rule gives none."""
     pattern: str | None = None
-    """RE2, over the whole value."""
+    """What a value has to match: RE2, over the whole value."""
     choices: list[str] | None = None
+    """The only values allowed."""
 
     def problem(self, value: str) -> str | None:
         """Say why a value is not allowed, to follow the variable's name; None: it is."""
@@ -54,9 +57,11 @@ class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A workflow of an engine, and the variables it takes."""
 
     engine: str
+    """The name of the engine it runs on."""
     id: str
     """The engine's own id of the workflow."""
     variables: dict[str, Variable] = {}
+    """What the workflow takes, by name; a rule that gives anything else is a mistake."""
     deadline: Duration = Duration(hours=1)
     """An execution that is not final by then ends as `timed_out`."""
 
@@ -65,19 +70,33 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which events of a source start which template, with what, and who is told."""
 
     name: Name
+    """Unique among all rules; part of every execution's id."""
     source: str
+    """The name of the source whose events it takes."""
     template: str
+    """The name of the template it starts."""
     event: str | list[str] | None = None
+    """The event's name, or a list; of GitHub also `pull_request.opened`, `comment:/run`. Left out: every event."""
     when: list[Condition] = []
+    """Conditions that must all hold, such as branch is like 'release/*'."""
     always: bool = False
+    """Says that a rule with neither `event` nor `when` is meant to take every event."""
     variables: dict[str, Text] = {}
+    """Values of the template's variables; ${{ }} takes them from the event."""
     notify: list[str] = []
+    """The names of the notifiers that are told."""
     usage: Usage | None = None
+    """How a command is written, such as e2e <url> [branch=main]; names what ${{ args.url }} is."""
     allow: Allow | None = None
+    """Who may give the command by a comment on GitHub; left out: OWNER, MEMBER and COLLABORATOR."""
     description: str = ""
+    """One line for people, shown in the command's help."""
     on_unknown: Literal["hold", "retry"] = "hold"
+    """If the trigger may or may not have run: `hold` until it is known, or `retry`, perhaps twice."""
     tests: list[Case] = []
+    """Events, and what the rule must make of each; `genesis-bridge check` runs them."""
     at_a_time: AtATime | None = None
+    """How many executions of one key may run at a time, and which of them are kept."""
 
     @property
     def events(self) -> tuple[str, ...]:

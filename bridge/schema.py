@@ -1,15 +1,14 @@
 """The JSON Schema of the configuration, for editors. Pure."""
 
-from collections.abc import Mapping
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from msgspec import Struct, structs
 
-from bridge.at_a_time import AtATime
 from bridge.duration import Duration
 from bridge.engines import AnyEngine
+from bridge.field_docs import field_docs
 from bridge.model import Durability
 from bridge.notifiers import AnyNotifier
 from bridge.rules import Name, Rule, Template
@@ -17,38 +16,6 @@ from bridge.sources import AnySource
 from bridge.yaml_convert import SEQUENCES, fields_of, members_of
 
 SECTIONS = ("sources", "engines", "templates", "notifiers")
-TOP_LEVEL = {
-    "version": "The version of this format: 1.",
-    "include": "More files of the same keys, as globs relative to this file.",
-    "durability": "What Redis has to keep through: `strict` a power loss, `standard` a restart, `none` nothing.",
-    "retention": "How long bodies are kept, for replay; records are kept for 30 days, or longer if their bodies are.",
-    "sources": "Who may send events, by name; each is a URL, POST /hooks/{name}.",
-    "engines": "Where workflows run, by name.",
-    "templates": "The workflows rules may start, by name, and the variables they take.",
-    "notifiers": "Who may be told how an execution stands, by name.",
-    "rules": "Which events start which template.",
-}
-RULE = {
-    "name": "Unique among all rules; part of every execution's id.",
-    "source": "The name of the source whose events it takes.",
-    "template": "The name of the template it starts.",
-    "event": "The event's name, or a list of names; for GitHub also `pull_request.opened`, `comment:/run`. None: all.",
-    "when": "Conditions that must all hold, such as branch is like 'release/*'.",
-    "always": "Says that a rule with neither `event` nor `when` is meant to take every event.",
-    "variables": "Values of the template's variables; ${{ }} takes them from the event.",
-    "notify": "The names of the notifiers that are told.",
-    "usage": "How a command is written, such as e2e <url> [branch=main]; names what ${{ args.url }} is.",
-    "allow": "Who may give the command by a comment on GitHub; left out: OWNER, MEMBER and COLLABORATOR.",
-    "description": "One line for people, shown in the command's help.",
-    "tests": "Events, and what the rule must make of each; `genesis-bridge check` runs them.",
-    "on_unknown": "If the trigger may or may not have run: `hold` until it is known, or `retry`, perhaps twice.",
-    "at_a_time": "How many executions of one key may run at a time, and which of them are kept.",
-}
-AT_A_TIME = {
-    "key": "Executions of one rule and one key concern one another; left out, all of the rule do.",
-    "keep": "`first` skips the newer, `latest` the older that wait, `queue` runs one after the other, `all` at once.",
-    "debounce": "How long an execution waits for a newer one of its key, which then replaces it.",
-}
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SCALARS: dict[Any, Any] = {
@@ -69,39 +36,42 @@ _LIMITS = {
 }
 
 
-class _File(Struct, kw_only=True):
+class File(Struct, kw_only=True):
+    """What a file may hold."""
+
     version: Literal[1] | None = None
+    """The version of this format: 1."""
     include: str | list[str] | None = None
+    """More files of the same keys, as globs relative to this file."""
     durability: Durability = "standard"
+    """What Redis has to keep through: `strict` a power loss, `standard` a restart, `none` nothing."""
     retention: Duration = Duration(days=7)
+    """How long bodies are kept, for replay; records are kept for 30 days, or longer if their bodies are."""
     sources: dict[str, AnySource] | None = None
+    """Who may send events, by name; each is a URL, POST /hooks/{name}."""
     engines: dict[str, AnyEngine] | None = None
+    """Where workflows run, by name."""
     templates: dict[str, Template] | None = None
+    """The workflows rules may start, by name, and the variables they take."""
     notifiers: dict[str, AnyNotifier] | None = None
+    """Who may be told how an execution stands, by name."""
     rules: list[Rule] | None = None
+    """Which events start which template."""
 
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a configuration file, the main one or an included one.
 
-    Made from the same annotations the configuration is read by. msgspec's own generator is of no use here: it
-    fails on every default that is not JSON, such as a Duration.
+    Made from the same annotations the configuration is read by, and described by what stands below each field.
+    msgspec's own generator is of no use here: it fails on every default that is not JSON, such as a Duration.
     """
     definitions: dict[str, Any] = {}
-    top = _record(_File, definitions)
-    _describe(top, TOP_LEVEL)
+    top = _record(File, definitions) | {"description": "What genesis-bridge does."}
     for name in SECTIONS:
         top["properties"][name]["anyOf"][0]["propertyNames"] = _constraints(Name)
     rule = definitions[_key(Rule)]
-    _describe(rule, RULE)
-    _describe(definitions[_key(AtATime)], AT_A_TIME)
     rule["properties"]["when"] |= {"type": ["array", "null", *_SCALARS[str]]}  # one condition may stand for a list
     return {"$schema": _DIALECT, "title": "genesis-bridge", **top, "$defs": definitions}
-
-
-def _describe(record: dict[str, Any], descriptions: Mapping[str, str]) -> None:
-    for name, description in descriptions.items():
-        record["properties"][name]["description"] = description
 
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
@@ -133,13 +103,17 @@ def _single(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _record(cls: type[Struct], definitions: dict[str, Any]) -> dict[str, Any]:
-    properties = {key: _field(field, definitions) for key, field in fields_of(cls).items()}
+    documents = field_docs(cls)
+    properties = {
+        key: _field(field, definitions) | {"description": documents.get(field.name, "")}
+        for key, field in fields_of(cls).items()
+    }
     required = [key for key, field in fields_of(cls).items() if field.required]
+    described = {"description": (cls.__doc__ or "").partition("\n")[0]}
     tag, tag_field = cls.__struct_config__.tag, cls.__struct_config__.tag_field
     if tag is not None:
-        properties = {str(tag_field): {"const": tag}} | properties
+        properties = {str(tag_field): {"const": tag, **described}} | properties
         required = [str(tag_field), *required]
-    described = {"description": cls.__doc__.partition("\n")[0]} if cls.__doc__ else {}
     # Without a required key, nothing written at all (null) is the record of its defaults.
     kind: Any = "object" if required else ["object", "null"]
     return described | {"type": kind, "properties": properties, "required": required, "additionalProperties": False}

@@ -112,7 +112,10 @@ class Secret:
         """Return the JSON Schema of a reference."""
         return {
             "type": "object",
-            "properties": {"env": {"type": "string"}, "file": {"type": "string"}},
+            "properties": {
+                "env": {"type": "string", "description": "The environment variable it is in, or NAME_FILE its file."},
+                "file": {"type": "string", "description": "The file it is in."},
+            },
             "minProperties": 1,
             "maxProperties": 1,
             "additionalProperties": False,

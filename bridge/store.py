@@ -93,12 +93,16 @@ class Store:
         `changing` is the URL where it may change in its file: new connections use the user and password it then has.
         """
         self.url = url
-        self._body_seconds = math.ceil(retention.total_seconds())
-        self.record_seconds = max(RECORD_SECONDS, self._body_seconds)
+        self.keep_for(retention)
         self.durability = durability
         self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
         self.redis = Redis(connection_pool=pool(url, changing))
         self._scripts = Scripts(self.redis, self._replication)
+
+    def keep_for(self, retention: timedelta) -> None:
+        """Keep the bodies of what comes from now on for so long, and all records at least as long."""
+        self._body_seconds = math.ceil(retention.total_seconds())
+        self.record_seconds = max(RECORD_SECONDS, self._body_seconds)
 
     async def open(self) -> None:
         """Load the scripts; raises StoreUnavailable."""

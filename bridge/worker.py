@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, cast
 
 import msgspec
@@ -25,6 +24,7 @@ from redis.exceptions import RedisError
 from bridge import pipeline, reports, upkeep
 from bridge.errors import StoreUnavailable
 from bridge.parts import Bridge
+from bridge.records import Claim, Step
 from bridge.redis_pool import pool
 from bridge.tasks import end
 from bridge.tracker import Tracker
@@ -48,12 +48,13 @@ class Supervisor:
 
     def __init__(self, bridge: Bridge) -> None:
         """Take everything the steps need; nothing runs before `run`."""
-        self._bridge = bridge
+        self.bridge = bridge
+        """What the next step or attempt is taken with; set it to go on under another configuration."""
         self._stopping = asyncio.Event()
         self._redis = self._connect()
         self._found: set[str] = set()
         """What was wrong with Redis when it was last looked at."""
-        self._tracker = Tracker(bridge.store, partial(pipeline.step, bridge), self._ring)
+        self._tracker = Tracker(bridge.store, self._step, self._ring)
 
     def stop(self) -> None:
         """Take no more work; `run` returns when what is in hand is finished."""
@@ -76,7 +77,7 @@ class Supervisor:
     async def _mend(self) -> None:
         """Set aside what is in the way of everything, arq included; what it queued is rung for again."""
         try:
-            await upkeep.mend(self._bridge.store)
+            await upkeep.mend(self.bridge.store)
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
 
@@ -126,11 +127,14 @@ class Supervisor:
 
     def _connect(self) -> ArqRedis:
         return ArqRedis(
-            connection_pool=pool(self._bridge.store.url),
+            connection_pool=pool(self.bridge.store.url),
             default_queue_name=QUEUE,
             job_serializer=msgspec.msgpack.encode,
             job_deserializer=msgspec.msgpack.decode,
         )
+
+    async def _step(self, claim: Claim) -> Step:
+        return await pipeline.step(self.bridge, claim)
 
     async def _start(self, _: dict[Any, Any]) -> None:
         self._tracker.start()
@@ -138,7 +142,7 @@ class Supervisor:
     async def _report(self, _: dict[Any, Any], notification_id: str) -> None:
         """Make one attempt at one notification."""
         try:
-            again = await reports.report(self._bridge, notification_id)
+            again = await reports.report(self.bridge, notification_id)
         except StoreUnavailable as error:
             # Its lease runs out by itself, then the sweep rings for it.
             log.warning("notification.waits", notification=notification_id, reason=str(error))
@@ -151,15 +155,15 @@ class Supervisor:
         await self._mend()
         try:
             # Bounded, for it is a job with a time of its own; a longer backlog goes on with the next sweep.
-            await self._ring(await self._bridge.store.ring(_RING_BATCH))
+            await self._ring(await self.bridge.store.ring(_RING_BATCH))
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
 
     async def _upkeep(self, _: dict[Any, Any]) -> None:
         """Let go of what is old, and say when Redis is set otherwise than it was."""
         try:
-            await upkeep.trim(self._bridge.store)
-            found = await self._bridge.store.examine()
+            await upkeep.trim(self.bridge.store)
+            found = await self.bridge.store.examine()
         except StoreUnavailable as error:
             log.warning("store.unavailable", reason=str(error))
             return

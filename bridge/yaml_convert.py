@@ -19,9 +19,12 @@ from bridge.suggest import nearest, unknown
 from bridge.yaml_text import BOOLEANS, NUMBER, WHOLE_NUMBER, ListNode, MapNode, Mark, Node, Report, ScalarNode, plain
 
 _WORDS = {"`str`": "text", "`int`": "a whole number", "`float`": "a number", "`array`": "a list"}
+_BOOLEAN_WORDS = {"true": "true yes on y", "false": "false no off n"}
 
 SEQUENCES = (list, tuple, frozenset)
-_NOTHING = "nothing is written here; for empty text write ''"
+_NOTHING = "nothing is written here; for empty text write '', and put text that begins with # into quotes"
+
+_OTHER_BOOLEANS = {word: meant for meant, words in _BOOLEAN_WORDS.items() for word in words.split()}
 
 
 class _Failed:
@@ -145,12 +148,16 @@ class Converter:
         wanted = frozenset(_basic(members))
         if not isinstance(node, ScalarNode):
             found = "a list" if isinstance(node, ListNode) else "a mapping"
-            return self._fail(node.mark, f"expected {_listed(wanted, members)}, not {found}")
+            listed = _listed(wanted, members)
+            how = ": begin each item with `- `, or write [...]" if listed == "a list" else ""
+            return self._fail(node.mark, f"expected {listed}, not {found}{how}")
         if node.null:
             return self._fail(node.mark, _NOTHING)
         value = _resolved(node, wanted)
         if value is FAILED:
-            return self._fail(node.mark, f"expected {_listed(wanted, members)}, not {node.text[:80]!r}")
+            return self._fail(
+                node.mark, f"expected {_listed(wanted, members)}, not {node.text[:80]!r}{_hint(node, wanted)}"
+            )
         choices = _choices(members)
         if choices and value not in choices:
             return self._fail(node.mark, unknown("value", str(value), map(str, choices)))
@@ -233,6 +240,14 @@ def _resolved(node: ScalarNode, wanted: frozenset[type]) -> Any:
         if float in wanted and NUMBER.fullmatch(node.text):
             return float(node.text)
     return node.text if str in wanted else FAILED
+
+
+def _hint(node: ScalarNode, wanted: frozenset[type]) -> str:
+    """Say how the boolean is written that YAML 1.1, and much that is called YAML, would have read here."""
+    meant = _OTHER_BOOLEANS.get(node.text.lower()) if bool in wanted else None
+    if meant is None:
+        return ""
+    return f": write {meant}" if node.plain else f": write {meant}, without quotes"
 
 
 def _listed(wanted: frozenset[type], members: tuple[Any, ...]) -> str:

@@ -1,8 +1,8 @@
 """Read YAML text into nodes that know where they stand; scalars stay as written until a type asks for more.
 
 PyYAML resolves YAML 1.1 (`on` is true, `012` is 10, `3.10` is 3.1), lets duplicate keys win silently and loses
-positions, so only its parser is used: its events become nodes here. Anchors, aliases and tags are refused: a
-configuration has no use for them, and aliases make a small file arbitrarily large.
+positions, so only its parser is used: its events become nodes here. Anchors, aliases, merge keys and tags are refused:
+a configuration has no use for them, and aliases make a small file arbitrarily large.
 """
 
 import re
@@ -13,6 +13,7 @@ import yaml
 from msgspec import Struct
 
 from bridge.errors import Problem
+from bridge.yaml_hints import explained
 
 MAX_BYTES = 1_000_000
 """What one configuration file may weigh."""
@@ -79,6 +80,10 @@ class Report:
     def within(self, about: str) -> "Report":
         """Return a report into the same list whose messages begin with `about`."""
         return Report(self.file, self._problems, f"{about}: ")
+
+    def into(self, problems: list[Problem]) -> "Report":
+        """Return a report of the same file and thing into another list."""
+        return Report(self.file, problems, self._about)
 
     def add(self, mark: Mark, message: str) -> None:
         """Note a problem, once."""
@@ -181,19 +186,10 @@ class _Reader:
             raise _Unreadable(mark, f"the character U+{_number(error.character):04X} is not allowed in YAML") from None
 
     def _refuse(self, error: yaml.MarkedYAMLError) -> NoReturn:
-        at = error.problem_mark
-        mark = Mark(at.line + 1, at.column + 1) if at else Mark(1, 1)
-        line = "".join(self._text.splitlines()[mark.line - 1 : mark.line])
-        hint = ""
-        if "\t" in line[: mark.column]:
-            hint = ": YAML does not indent with tabs, use spaces"
-        elif "${{" in line:
-            hint = ": inside { } and [ ] put text with ${{ }} into quotes"
-        elif "'" in line or '"' in line or ": " in line:
-            hint = ": put the whole value into quotes"
-        if "nesting depth" in str(error.problem):  # libyaml's own limit, which it may come to while reading ahead
-            raise _Unreadable(mark, _TOO_DEEP) from None
-        raise _Unreadable(mark, f"{error.problem}{hint}") from None
+        line, column, message = explained(error, self._text)
+        if "nesting depth" in message:  # libyaml's own limit, which it may come to while reading ahead
+            message = _TOO_DEEP
+        raise _Unreadable(Mark(line, column), message) from None
 
     def _node(self, event: yaml.Event, depth: int) -> Node:
         mark = _mark(event)
@@ -218,6 +214,8 @@ class _Reader:
             yield event
 
     def _keep(self, entries: dict[str, tuple[Mark, Node]], key: Node, value: Node) -> None:
+        if isinstance(key, ScalarNode) and key.plain and key.text == "<<":
+            raise _Unreadable(key.mark, "merge keys (<<) are not available: write out what it would add")
         if not isinstance(key, ScalarNode):
             self._report.add(key.mark, "a key is text, not a list or a mapping; put text with braces into quotes")
         elif key.text in entries:

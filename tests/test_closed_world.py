@@ -71,6 +71,7 @@ def test_every_module_is_tested(name: str) -> None:
         "api",
         "problems",
         "config_check",
+        "config_warnings",
         "listing",
         "operator_api",
         "operate",
@@ -155,16 +156,18 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
     config = load(path, None)
     assert config.ruleset.rules
     assert run(config).problems == []
+    assert config.warnings == ()
 
 
 @pytest.mark.parametrize("text", YAML)
 def test_every_whole_configuration_in_the_docs_loads(text: str, tmp_path: Path) -> None:
-    """What a reader copies works."""
+    """What a reader copies works, and is not warned of."""
     path = tmp_path / "bridge.yaml"
     path.write_text(text)
     config = load(path, None)
     assert config.ruleset.rules
     assert run(config).problems == []
+    assert config.warnings == ()
 
 
 @pytest.mark.parametrize(("name", "state"), [("README.md", "success"), ("docs/rules.md", "failure")])
@@ -182,10 +185,14 @@ def test_every_explanation_in_the_docs_is_what_is_printed(name: str, state: str,
     assert shown.partition("```")[0].removeprefix("...\n") in told
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_configuration_satisfies_the_schema(path: Path) -> None:
-    """What editors are told agrees with what is loaded."""
-    command = [Path(sys.executable).parent / "check-jsonschema", "--schemafile", "config/bridge.schema.json", str(path)]
+def test_every_configuration_satisfies_the_schema(tmp_path: Path) -> None:
+    """What editors are told agrees with what is loaded: every example, what those include, every one in the docs."""
+    written = []
+    for number, param in enumerate(YAML):
+        written.append(tmp_path / f"{number}.yaml")
+        written[-1].write_text(str(param.values[0]))
+    files = [*CONFIGS, *(ROOT / "config" / "rules").glob("*.yaml"), *written]
+    command = [Path(sys.executable).parent / "check-jsonschema", "--schemafile", "config/bridge.schema.json", *files]
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 

@@ -68,7 +68,9 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     """One API key at one Genesis; `base_url` is for self-hosted ones (http allowed: it is the operator's word)."""
 
     api_key: Secret
+    """A key of Genesis' organization settings; it belongs to a person there, so take a service user's."""
     base_url: str = "https://genesis.autify.com"
+    """The address of a self-hosted Genesis."""
 
     def __post_init__(self) -> None:
         """Refuse a base URL that paths cannot be appended to."""

@@ -35,15 +35,21 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     sealed: ClassVar[frozenset[str]] = frozenset({"url"})
 
     url: Url
+    """Where it is told; https, and ${{ }} may take it from the event."""
     secrets: Secrets
     """All of them sign, so that receivers can change theirs without a gap."""
     allow_hosts: tuple[str, ...] = ()
+    """The only hosts it may lie on, such as *.example.com; give them where the address comes from an event."""
     allow_cidrs: tuple[str, ...] = ()
+    """Private networks it may lie in; without them, public addresses only."""
     allow_ports: tuple[_Port, ...] = ()
     """Beside 443, 80 with `allow_http`, and the port of a URL that the configuration spells out."""
     allow_http: bool = False
+    """Whether it may do without TLS."""
     timeout: Duration = Duration(seconds=15)
+    """How long the receiver may take to answer, at most 25s."""
     on_status: list[Status] | None = None
+    """The statuses that are told; by default the final ones and review_pending."""
 
     def __post_init__(self) -> None:
         """Refuse secrets that are no keys, networks that are none, and a URL that could never be used."""

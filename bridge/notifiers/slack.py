@@ -74,9 +74,13 @@ class Slack(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     in_order: ClassVar[bool] = True
 
     token: Secret
+    """The app's bot token, with chat:write."""
     channel: Text
+    """The channel's id; ${{ }} may take it from the event."""
     on_status: list[Status] | None = None
+    """The statuses that are told; by default the start, review_pending and the result."""
     api_url: str = _API_URL
+    """The address of Slack's Web API, for those who go through a proxy of their own."""
 
     def __post_init__(self) -> None:
         """Refuse an API URL that paths cannot be appended to."""
@@ -115,7 +119,9 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
     sealed: ClassVar[frozenset[str]] = frozenset({"response_url"})
 
     token: Secret | None = None
+    """The app's bot token, for answers after the 30 minutes the command's own address is good for."""
     api_url: str = _API_URL
+    """The address of Slack's Web API, for those who go through a proxy of their own."""
 
     def __post_init__(self) -> None:
         """Refuse an API URL that paths cannot be appended to."""

@@ -36,13 +36,17 @@ class Hmac(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
     """A signature over the body: one of the known schemes, or a header described here."""
 
     secrets: Secrets
+    """The keys that may have signed; any may match, so that one can be changed without a gap."""
     preset: Literal["standard-webhooks"] | None = None
+    """A known scheme, instead of the fields below."""
     header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")] | None = None
     """The header that carries the signature of the raw body."""
     prefix: str | None = None
     """What stands before the signature in it, such as `sha256=`."""
     algorithm: Algorithm | None = None
+    """The hash, by default sha256."""
     encoding: Encoding | None = None
+    """How the signature is written, by default hex."""
 
     def __post_init__(self) -> None:
         """Refuse half a description, two at once, and secrets that are no keys."""
@@ -77,6 +81,7 @@ class Bearer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """`Authorization: Bearer <secret>`; it proves who sends, not what."""
 
     secrets: Secrets
+    """The tokens that may be shown; any may match."""
 
     def signing(self) -> Signing:
         """Show the first secret."""
@@ -99,6 +104,7 @@ class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     """A sender described by its settings."""
 
     auth: Hmac | Bearer
+    """How a request proves whom it comes from."""
     event: Text | None = None
     """The event's name; by default the body's `type` where it is text, else `request`."""
     dedupe: Text | None = None

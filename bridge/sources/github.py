@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import structs
 
-from bridge import github_comments, smallest
+from bridge import github_comments, github_events, smallest
 from bridge.addresses import base_url
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acknowledgement, Message, Reception, Request, Source
@@ -37,20 +37,28 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     """A webhook of a repository, an organization or an app, with JSON or form content."""
 
     secrets: Secrets
+    """The webhook's secret; any of several may match, so that it can be changed without a gap."""
     token: Secret | None = None
     """For commands in comments: asks for the head of a pull request, reacts and answers."""
     api_url: str = GITHUB_API
+    """GitHub Enterprise Server: https://HOST/api/v3."""
 
     facts: ClassVar[Mapping[str, str]] = {**DOCUMENTS, **github_comments.FACTS}
     origins: ClassVar[Mapping[str, str]] = {**ORIGINS, **github_comments.ORIGINS}
     commands: ClassVar[bool] = True
     guarded_commands: ClassVar[str] = github_comments.PREFIX
+    actions: ClassVar[bool] = True
     max_body_bytes: ClassVar[int] = 25_000_000
     """GitHub's own cap: what is larger it does not deliver at all."""
 
     def __post_init__(self) -> None:
         """Refuse an API URL that paths cannot be appended to."""
         base_url(self.api_url)
+
+    @classmethod
+    def doubt(cls, event: str) -> str | None:
+        """Doubt events and actions that GitHub does not document."""
+        return None if event.startswith(github_comments.PREFIX) else github_events.doubt(event)
 
     def verify(self, request: Request) -> bool:
         """Say whether one of the secrets signed this.

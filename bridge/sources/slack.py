@@ -64,6 +64,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     """A Slack app's request URL."""
 
     secrets: Secrets
+    """The app's signing secret; any of several may match, so that it can be changed without a gap."""
 
     facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (document, _) in _FACTS.items()}
     origins: ClassVar[Mapping[str, str]] = {
@@ -72,6 +73,11 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
     credentials: ClassVar[frozenset[str]] = _CREDENTIALS
+
+    @classmethod
+    def doubt(cls, event: str) -> str | None:
+        """Doubt what is no command."""
+        return None if event.startswith("/") else f"only slash commands start something: did you mean '/{event}'?"
 
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.

@@ -109,8 +109,13 @@ async def test_after_the_last_attempt_it_is_a_dead_letter(store: Store) -> None:
 
 
 async def test_a_notifier_that_is_no_longer_configured_is_a_dead_letter(store: Store) -> None:
-    """Nobody can send it; the reason says why."""
+    """Nobody can send it; but first it gets the five minutes which a new configuration may take to come here."""
     await ended(store, structs.replace(note("msg_1")))
+    for seconds in (5, 300):
+        again = await report(bridge(store, notifier="another"), "msg_1")
+        assert again == pytest.approx(seconds, rel=0.2)
+        assert (await shown(store)).last_error == "the configuration here has no notifier 'ci' (yet)"
+        await store.redis.hset("gb:n:msg_1", "next", "0")
     assert await report(bridge(store, notifier="another"), "msg_1") is None
     assert (await shown(store)).last_error == "the notifier 'ci' is no longer configured"
 

@@ -97,6 +97,21 @@ def test_check_runs_the_tests_beside_the_rules(config: Path) -> None:
     )
 
 
+def test_check_tells_what_is_surely_not_meant(config: Path) -> None:
+    """As a warning with its place, which fails nothing unless --strict is asked for."""
+    config.write_text(
+        CONFIG.replace("rules:", "  old: {engine: genesis, id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44}\nrules:")
+    )
+    warning = f"{config}:9:3: warning: template 'old': no rule starts it\n"
+    counts = "1 source, 1 engine, 2 templates, 0 notifiers, 1 rule, 0 tests, 1 warning\n"
+    result = called("check", str(config), "--no-secrets")
+    assert (result.exit_code, result.output) == (0, f"{warning}{config}: ok: {counts}")
+    result = called("check", str(config), "--no-secrets", "--strict")
+    assert (result.exit_code, result.output) == (1, f"{warning}{config}: not ok under --strict: {counts}")
+    config.write_text(CONFIG)
+    assert called("check", str(config), "--no-secrets", "--strict").exit_code == 0
+
+
 def test_check_without_secrets_needs_none(config: Path) -> None:
     """A missing secret is a mistake, unless the machine is not meant to have any."""
     assert called("check", str(config)).exit_code == 1

@@ -1,5 +1,7 @@
 """One step at a time, with engines and notifiers that do as they are told."""
 
+import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -68,6 +70,7 @@ class Given(Struct):
     review_since_ms: float | None = None
     on_unknown: str = "hold"
     engine: str = "puppet"
+    notifiers: tuple[str, ...] = ("teller",)
     reason: str | None = None
 
     def claim(self) -> Claim:
@@ -81,7 +84,7 @@ class Given(Struct):
             variables={},
             deadline_seconds=self.deadline_seconds,
             on_unknown=self.on_unknown,
-            notify=[Recipient("teller", {"to": "x"}), Recipient("gone")],
+            notify=[Recipient(name, {"to": "x"}) for name in self.notifiers],
         )
         execution = Execution(
             id="x_1",
@@ -109,7 +112,7 @@ class Given(Struct):
         )
 
 
-async def taken(given: Given, says: Any) -> Step:
+async def taken(given: Given, says: Any, since: float = -math.inf) -> Step:
     config = Config(
         sources={},
         engines={"puppet": Puppet(says=[says], poll=POLL)},
@@ -120,7 +123,11 @@ async def taken(given: Given, says: Any) -> Step:
         files=(),
     )
     bridge = Bridge(
-        config=config, store=Store("unix:///nobody"), outbound=Outbound(user_agent="test"), public_url="http://x"
+        config=config,
+        store=Store("unix:///nobody"),
+        outbound=Outbound(user_agent="test"),
+        public_url="http://x",
+        since=since,
     )
     try:
         return await step(bridge, given.claim())
@@ -243,9 +250,40 @@ async def test_what_could_not_be_started_in_time_is_timed_out() -> None:
 async def test_an_engine_that_is_no_longer_configured_ends_its_executions() -> None:
     """Not started: rejected; running: lost, for nobody can look any more."""
     for kind, status in (("start", Status.REJECTED), ("poll", Status.LOST)):
-        found = await taken(Given(kind=kind, engine="removed"), None)
+        found = await taken(Given(kind=kind, engine="removed", age_seconds=301), None, time.monotonic() - 301)
         assert found.execution.status == status
         assert "'removed' is no longer configured" in str(found.execution.reason)
+
+
+async def test_an_engine_that_is_not_configured_here_yet_is_waited_for() -> None:
+    """The process that took the delivery may have read the new configuration sooner; nothing ends meanwhile."""
+    start = await taken(Given(kind="start", status=Status.STARTING, engine="new", age_seconds=299), None)
+    assert start.execution.status == Status.QUEUED
+    assert start.execution.reason == "waiting: the configuration here has no engine 'new' (yet)"
+    assert start.again_seconds is not None
+    assert start.again_seconds <= 1.2
+    assert not start.reached
+    poll = await taken(Given(engine="new"), None)
+    assert (poll.execution.status, poll.execution.reason) == (Status.RUNNING, start.execution.reason)
+    assert poll.again_seconds is not None
+    assert 4 <= poll.again_seconds <= 6
+
+
+async def test_an_engine_taken_out_by_mistake_may_come_back() -> None:
+    """For five minutes from the change no run is given up, however old it is."""
+    found = await taken(Given(engine="removed", age_seconds=2000), None, since=time.monotonic() - 290)
+    assert found.execution.status == Status.RUNNING
+
+
+async def test_a_step_whose_message_cannot_be_composed_here_yet_waits() -> None:
+    """Nobody would be told of what it finds; what an older execution names was taken out, and holds up nothing."""
+    ended = Snapshot(status=Status.COMPLETED)
+    young = await taken(Given(notifiers=("teller", "new")), ended)
+    assert young.execution.reason == "waiting: the configuration here has no notifier 'new' (yet)"
+    assert (young.execution.status, young.notifications) == (Status.RUNNING, [])
+    old = await taken(Given(notifiers=("gone", "teller"), age_seconds=301), ended, since=time.monotonic())
+    assert old.execution.status == Status.COMPLETED
+    assert [new.notifier for new in old.notifications] == ["teller"]
 
 
 async def test_a_poll_keeps_progress_and_slows_down_with_age() -> None:
