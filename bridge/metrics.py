@@ -4,7 +4,7 @@ Each process tells of itself only: Prometheus adds up. Labels hold names from th
 code, never text from an event, so that nobody outside decides how many series there are.
 """
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -21,6 +21,12 @@ NOTIFICATION_ATTEMPTS = Counter(
     "genesis_bridge_notification_attempts",
     "Attempts to tell somebody, by notifier and what became of them: delivered, due (to be tried again), dead.",
     ["notifier", "state"],
+    registry=REGISTRY,
+)
+SECRET_LAST_USED = Gauge(
+    "genesis_bridge_secret_last_used_timestamp_seconds",
+    "When a request was last proven by this secret (named as in the configuration), in Unix seconds.",
+    ["secret"],
     registry=REGISTRY,
 )
 

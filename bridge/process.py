@@ -77,6 +77,9 @@ class Service:
         """Work until `stop`; raises UnfitRedis, but not for a Redis that is merely away."""
         try:
             await self._look_at_redis()
+            for name, source in self._bridge.config.sources.items():
+                if source.open:
+                    log.warning("source.open", source=name, finding="anybody who knows its URL is believed")
             _settle_memory()
             async with asyncio.TaskGroup() as tasks:
                 if self._server is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge.authentication import Basic, Bearer, Header, Hmac, Nothing
 from bridge.cli import main
 from bridge.config import load
 from bridge.engines import ENGINES
@@ -17,6 +18,7 @@ from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
 from bridge.rules import Rule, Template, Variable
 from bridge.schema import schema
+from bridge.scheme import PRESETS
 from bridge.settings import Settings
 from bridge.sources import AnySource
 
@@ -92,6 +94,22 @@ def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None
     for field in kind.__struct_fields__:
         assert re.search(rf"\b{field}\b", ALL_DOCS), field
         assert re.search(rf"\b{field}\b", TESTS), field
+
+
+@pytest.mark.parametrize("kind", [Hmac, Bearer, Basic, Header, Nothing], ids=lambda kind: kind.__name__)
+def test_every_key_of_every_authentication_is_documented_and_tested(kind: type) -> None:
+    """Every YAML key of `auth:`, and its types."""
+    assert f"`{kind.__struct_config__.tag}`" in ALL_DOCS  # type: ignore[attr-defined]
+    for field in kind.__struct_fields__:  # type: ignore[attr-defined]
+        assert f"`{field}`" in ALL_DOCS, field
+        assert re.search(rf"\b{field}\b", TESTS), field
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_is_documented_and_tested(preset: str) -> None:
+    """In the table of docs/sources.md, and by name in a test."""
+    assert f"`{preset}`" in DOCS[ROOT / "docs" / "sources.md"]
+    assert f'preset("{preset}"' in TESTS
 
 
 @pytest.mark.parametrize("kind", [Rule, Template, Variable], ids=lambda kind: kind.__name__)

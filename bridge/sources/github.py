@@ -3,15 +3,18 @@
 https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Request, Source
 from bridge.errors import Malformed, UnsupportedMedia
 from bridge.model import Event
-from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+from bridge.scheme import PRESETS, without_credentials
+from bridge.signatures import Secrets
 
 # Neither header is signed, so neither is taken as it comes.
 _EVENT = re.compile(r"[a-z0-9_]{1,64}")
@@ -231,6 +234,9 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     """A webhook of a repository, an organization or an app, with JSON or form content."""
 
     secrets: Secrets
+    dedupe: Literal["guid", "body"] = "guid"
+    """What a repeat is known by. Only the body is signed: with `body` a captured delivery cannot be sent again under
+    another GUID, but two equal `repository_dispatch` events run once."""
 
     facts: ClassVar[Mapping[str, str]] = {
         **{name: fact.document for name, fact in _FACTS.items()},
@@ -239,6 +245,10 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     max_body_bytes: ClassVar[int] = 25_000_000
     """GitHub's own cap: what is larger it does not deliver at all."""
 
+    def __post_init__(self) -> None:
+        """Refuse secrets that can be guessed."""
+        refuse_weak(PRESETS["github"], self.secrets)
+
     def verify(self, request: Request) -> bool:
         """Say whether one of the secrets signed this.
 
@@ -246,7 +256,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         delivery's GUID, which a redelivery keeps, is what guards against repeats.
         https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
         """
-        return verify(PRESETS["github"], request.headers, request.body, keys(self.secrets), request.now)
+        return signed(PRESETS["github"], request, self.secrets)
 
     def parse(self, request: Request) -> Event:
         """Read one delivery, of whatever event."""
@@ -256,6 +266,8 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         key = request.headers.get("x-github-delivery")
         if key is not None and not _GUID.fullmatch(key):
             raise Malformed("the header X-GitHub-Delivery is not an id")
+        if self.dedupe == "body":
+            key = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
         body = _read_body(request)
         found = {fact: row.find(name, body) for fact, row in _FACTS.items()} | {"files": _files(body)}
         return Event(

@@ -9,12 +9,14 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
 from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
 from bridge.model import Event
 from bridge.mrkdwn import escape, plain, unescape
-from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+from bridge.scheme import PRESETS, without_credentials
+from bridge.signatures import Secrets
 
 _FACTS = {
     "command": ("command", "the slash command, such as /genesis"),
@@ -43,6 +45,10 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        """Refuse secrets that can be guessed."""
+        refuse_weak(PRESETS["slack"], self.secrets)
+
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.
 
@@ -61,7 +67,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
         https://docs.slack.dev/authentication/verifying-requests-from-slack
         """
-        return verify(PRESETS["slack"], request.headers, request.body, keys(self.secrets), request.now)
+        return signed(PRESETS["slack"], request, self.secrets)
 
     def parse(self, request: Request) -> Event:
         """Read one request: a command, or what is none."""
