@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 import structlog
-from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar import HttpMethod, Litestar, MediaType, Request, Response, get, post, route
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
@@ -18,16 +18,19 @@ import bridge
 from bridge import contracts, metrics, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, WrongState
+from bridge.errors import BodyTimeout, Malformed, Refusal, StoreUnavailable, TooLarge, Unfindable, WrongState
 from bridge.listing import BadCursor
 from bridge.parts import Bridge
 from bridge.problems import problem
 
-BODY_SECONDS = 10.0
-"""How long a sender may take for its whole body; GitHub itself gives up after 10 s."""
+BODY_SECONDS = 9.2
+"""How long a sender may take for its whole body; GitHub itself gives up after 10 s, and then the connection is cut."""
 ACCEPT_SECONDS = 2.5
 """How long storing may take before the sender is told to try again; Slack shows an error after 3 s."""
+READ_BYTES_A_SECOND = 5_000_000
+"""What reading a body may take beside that: GitHub, which sends the large ones, waits 10 s and never repeats."""
 
+_GET_OR_HEAD = [HttpMethod.GET, HttpMethod.HEAD]  # load balancers ask by either
 _STATUSES = {"accepted": 202, "rule_error": 422}
 
 log = structlog.get_logger()
@@ -48,7 +51,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
             body=body,
             now=time.time(),
         )
-        async with asyncio.timeout(ACCEPT_SECONDS):
+        async with asyncio.timeout(ACCEPT_SECONDS + len(body) / READ_BYTES_A_SECOND):
             taken = await pipeline.accept(parts, source, delivery)
     except Refusal as refusal:
         reply = configured.refuse(refusal)
@@ -64,7 +67,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
 
 
 async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -> bytes:
-    """Read the whole body, counting while reading; raises TooLarge and BodyTimeout."""
+    """Read the whole body, counting while reading; raises TooLarge, BodyTimeout and Malformed."""
     too_large = TooLarge(f"the body is larger than the {limit:,} bytes this source takes")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:12]) > limit:
@@ -79,6 +82,8 @@ async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -
                 chunks.append(chunk)
     except TimeoutError:
         raise BodyTimeout(f"the body did not arrive within {seconds:g} s") from None
+    except InternalServerException:  # Litestar's word for a connection that ended
+        raise Malformed("the connection ended before the body did") from None
     return b"".join(chunks)
 
 
@@ -99,13 +104,13 @@ def _unavailable() -> Response[bytes]:
     return problem(503, "Service Unavailable", detail, headers={"retry-after": "5"})
 
 
-@get("/livez", media_type=MediaType.TEXT)
+@route("/livez", http_method=_GET_OR_HEAD, media_type=MediaType.TEXT)
 async def livez() -> str:
     """Say that the process is alive; never asks Redis."""
     return "ok"
 
 
-@get("/readyz", media_type=MediaType.TEXT)
+@route("/readyz", http_method=_GET_OR_HEAD, media_type=MediaType.TEXT)
 async def readyz(state: State) -> Response[bytes]:
     """Say whether deliveries can be taken: Redis writable and rightly set, not draining."""
     if state.draining():

@@ -29,6 +29,12 @@ SECRET_LAST_USED = Gauge(
     ["secret"],
     registry=REGISTRY,
 )
+CONNECTIONS_CUT = Counter(
+    "genesis_bridge_connections_cut",
+    "Connections closed by us, by reason: what came was not HTTP, too large or too slow, or there were too many.",
+    ["reason"],
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

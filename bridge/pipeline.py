@@ -4,6 +4,7 @@
 and ends with a commit; what happens if the process dies in between is the store's part (scripts/claim.lua).
 """
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -35,6 +36,8 @@ _UNKNOWN_TRIES = 3
 _REVIEW_SLOWER = 4
 """A run that waits for a person is looked at this many times more rarely than a running one."""
 _DEFECT_SECONDS = 60
+_READ_HERE_BYTES = 256 * 1024
+"""Larger bodies are read in a thread, so that others are answered meanwhile (tests/bench/clients.py)."""
 
 log = structlog.get_logger()
 
@@ -48,7 +51,11 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
     StoreUnavailable (nothing is known to be stored).
     """
-    read = bridge.config.sources[source_name].read(request)
+    source = bridge.config.sources[source_name]
+    if len(request.body) <= _READ_HERE_BYTES:
+        read = source.read(request)
+    else:  # where others do not wait for it
+        read = await asyncio.to_thread(source.read, request)
     if isinstance(read, Reply):
         return read
     event = structs.replace(read, source=source_name)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import signal
 import socket
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
 from bridge.errors import BridgeError, StoreUnavailable
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
+from bridge.protocol import Limits, fitting, guarded
 from bridge.settings import Settings
 from bridge.store import Store
 from bridge.worker import Supervisor
@@ -41,9 +43,12 @@ class UnfitRedis(BridgeError):
 class Service:
     """One process's work: `run` returns when `stop` was called and everything in hand is finished."""
 
-    def __init__(self, settings: Settings, config: Config, redis_url: str, *, web: bool, work: bool) -> None:
+    def __init__(
+        self, settings: Settings, config: Config, redis_url: str, *, web: bool, work: bool, limits: Limits | None = None
+    ) -> None:
         """Prepare; nothing connects or listens before `run`."""
         self._settings = settings
+        self._limits = limits or fitting()
         self._socket = _listen(settings.host, settings.port) if web else None
         self._bridge = Bridge(
             config=config,
@@ -108,11 +113,14 @@ class Service:
 
     def _web_server(self) -> "_Server":
         operate = [token.reveal() for token in self._settings.api_tokens]
+        # Whoever sends what is no HTTP could fill the log with uvicorn's warnings; we count them instead.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         read = [*(token.reveal() for token in self._settings.read_tokens), *operate]
         return _Server(
             uvicorn.Config(
                 build(self._bridge, read, lambda: self._draining, api_tokens=operate),
-                http="httptools",
+                http=guarded(self._limits),
+                ws="none",
                 loop="none",
                 lifespan="off",
                 log_config=None,
