@@ -141,6 +141,12 @@ def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes
     return problem(500, "Internal Server Error", "a defect in this service; it has been logged")
 
 
+def _unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    # Litestar lets through what its decoders of queries and bodies raise beside their own errors.
+    log.warning("request.unreadable", path=request.scope["path"], exc_info=error)
+    return problem(400, "Bad Request", "the query or the body is not UTF-8 text, or is nested too deep")
+
+
 def _store_error(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[bytes]:
     log.warning("store.unavailable", reason=str(error))
     return problem(503, "Service Unavailable", "Redis does not answer", headers={"retry-after": "5"})
@@ -177,6 +183,8 @@ def build(
             Unfindable: _refused(404, "Not Found"),
             WrongState: _refused(409, "Conflict"),
             BadCursor: _refused(400, "Bad Request"),
+            UnicodeDecodeError: _unreadable,
+            RecursionError: _unreadable,
             Exception: _defect,
         },
         openapi_config=OpenAPIConfig(

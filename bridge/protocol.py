@@ -80,7 +80,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Forget everything."""
         self._unlimit()
         self.without_head.pop(self, None)
-        self.resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -99,8 +100,10 @@ class GuardedProtocol(HttpToolsProtocol):
         self._parsed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """Count the target, or a piece of it."""
+        """Count the target, or a piece of it, which is ASCII."""
         super().on_url(url)
+        if not url.isascii():
+            raise _Refused
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -139,12 +142,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Start the deadline for reading what we have answered."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self.limits.unread_seconds, self.cut, "unread")
+        self._must_be_read()
 
     def resume_writing(self) -> None:
         """Take that deadline off."""
         super().resume_writing()
-        if self._unread is not None:
+        if self._unread is not None and not self.transport.is_closing():
             self._unread.cancel()
             self._unread = None
 
@@ -186,7 +189,11 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _close(self) -> None:
         self.transport.close()
-        self.loop.call_later(self.limits.unread_seconds, self.transport.abort)
+        self._must_be_read()
+
+    def _must_be_read(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.limits.unread_seconds, self.cut, "unread")
 
     def _count(self, size: int) -> None:
         self._parsed_bytes += size

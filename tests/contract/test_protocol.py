@@ -217,6 +217,7 @@ SMUGGLED = {
     "no method": b" / HTTP/1.1\r\n\r\n",
     "a tunnel": b"CONNECT x:443 HTTP/1.1\r\n" + HOST + b"\r\n",
     "a target in another alphabet": b"GET /\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n",
+    "a query in another alphabet": b"GET /?\xff\xfe HTTP/1.1\r\n" + HOST + b"\r\n",
 }
 
 
