@@ -40,7 +40,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     head_bytes: int = 32_768
     headers: int = 100
     connections: int = 2000
-    """With more than these, the one that waits longest for its head is closed, or the newest if all have theirs."""
+    """With more than these, the one that has owed its head or body the longest is closed."""
 
 
 class _Refused(Exception):
@@ -51,8 +51,8 @@ class GuardedProtocol(HttpToolsProtocol):
     """One connection with `limits`; use `guarded` to make a class of them."""
 
     limits: ClassVar[Limits] = Limits()
-    without_head: ClassVar[dict["GuardedProtocol", None]] = {}
-    """Connections that still owe a head, the oldest first; one table for each class that `guarded` makes."""
+    owing: ClassVar[dict["GuardedProtocol", None]] = {}
+    """Connections that owe a head or a body, the oldest first; one table for each class that `guarded` makes."""
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any) -> None:
         """Take what uvicorn hands to every connection."""
@@ -71,15 +71,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn's own
         """Start the first head's deadline, and make room if there are too many."""
         super().connection_made(transport)
-        self.without_head[self] = None
         self._limit(self.limits.head_seconds, "head_timeout")
         if len(self.connections) > self.limits.connections:
-            next(iter(self.without_head)).cut("too_many")
+            next(iter(self.owing)).cut("too_many")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything."""
         self._unlimit()
-        self.without_head.pop(self, None)
         if self._unread is not None:
             self._unread.cancel()
         super().connection_lost(exc)
@@ -100,25 +98,26 @@ class GuardedProtocol(HttpToolsProtocol):
         self._parsed_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """Count the target, or a piece of it, which is ASCII."""
+        """Count the target, or a piece of it."""
         super().on_url(url)
-        if not url.isascii():
-            raise _Refused
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count one header."""
-        super().on_header(name, value)
+        """Count one header; those behind a body are dropped, for no proxy has looked at them."""
+        if not self._in_body:
+            super().on_header(name, value)
         self._count(len(name) + len(value))
 
     def on_headers_complete(self) -> None:
         """Let the body's deadline take the place of the head's."""
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        if (
+            self.parser.get_http_version() not in ("1.0", "1.1")
+            or [name for name, _ in self.headers].count(b"host") > 1
+        ):
             raise _Refused
         super().on_headers_complete()
         self._in_head, self._in_body, self._raw_bytes = False, True, 0
         self._heads += 1
-        self.without_head.pop(self, None)
         self._limit(self.limits.body_seconds, "body_timeout")
 
     def on_message_complete(self) -> None:
@@ -174,7 +173,6 @@ class GuardedProtocol(HttpToolsProtocol):
         """Close without a word, and without waiting for the other side."""
         metrics.CONNECTIONS_CUT.labels(reason).inc()
         self._unlimit()
-        self.without_head.pop(self, None)
         self.transport.abort()
 
     def _owed(self) -> bool:
@@ -202,10 +200,13 @@ class GuardedProtocol(HttpToolsProtocol):
             raise _Refused
 
     def _limit(self, seconds: float, reason: Reason) -> None:
-        self._unlimit()
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.owing[self] = None  # from its head on, if it is there already
         self._deadline = self.loop.call_later(seconds, self._late, reason)
 
     def _unlimit(self) -> None:
+        self.owing.pop(self, None)
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -226,7 +227,7 @@ def fitting() -> Limits:
 
 def guarded(limits: Limits) -> type[GuardedProtocol]:
     """Return a class of connections with these limits, for uvicorn's `http=`."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"limits": limits, "without_head": {}})
+    return type("GuardedProtocol", (GuardedProtocol,), {"limits": limits, "owing": {}})
 
 
 def _answer(status: int, title: str, detail: str) -> bytes:

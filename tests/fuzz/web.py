@@ -164,7 +164,7 @@ class Connections:
             await asyncio.wait(self._state.tasks)
         assert all(int(status) < 500 for status in _STATUS.findall(bytes(transport.written)))
         assert not self._state.connections
-        assert not self._kind.without_head
+        assert not self._kind.owing
 
 
 async def _say_how_much(_: Any, receive: Any, send: Any) -> None:
