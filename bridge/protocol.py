@@ -16,6 +16,9 @@ from uvicorn.server import ServerState
 
 from bridge import metrics
 
+_OTHER_FILES = 200
+_FEWEST_CONNECTIONS = 50
+
 Reason = Literal["malformed", "head_too_large", "head_timeout", "body_timeout", "idle", "unread", "too_many"]
 
 _ANSWERS: dict[Reason, tuple[int, str, str]] = {
@@ -219,10 +222,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cut("idle")  # it never said a word
 
 
-def fitting() -> Limits:
-    """Return limits under which Redis, engines and receivers always get their descriptors."""
-    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Limits(connections=max(50, min(Limits().connections, most - 200)))
+def fitting(files: int | None = None) -> Limits:
+    """Return limits under which Redis, engines and receivers always get their descriptors.
+
+    `files` may be open at once; by default what this process may (RLIMIT_NOFILE).
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] if files is None else files
+    if most == resource.RLIM_INFINITY:
+        return Limits()
+    return Limits(connections=max(_FEWEST_CONNECTIONS, min(Limits().connections, most - _OTHER_FILES)))
 
 
 def guarded(limits: Limits) -> type[GuardedProtocol]:

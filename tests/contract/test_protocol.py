@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 import time
 
@@ -19,7 +20,7 @@ GET = b"GET / HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
 class App:
-    """What stands behind: `/deaf` reads nothing, `/slow` answers late, `/big` and `/bulk` much; the rest what was read."""
+    """`/deaf` reads nothing, `/slow` answers late, `/big` and `/bulk` much, the rest what was read."""
 
     def __init__(self):
         self.requests = []
@@ -380,6 +381,10 @@ def test_every_name_the_guard_relies_on_is_there():
     assert set(used.split()) <= set(source)
 
 
-def test_the_cap_leaves_descriptors_for_the_rest():
-    """There are never more connections than this process may open files, less what Redis and the engines need."""
-    assert 50 <= fitting().connections <= Limits().connections
+@pytest.mark.parametrize(
+    ("files", "connections"), [(1024, 824), (65_536, 2000), (resource.RLIM_INFINITY, 2000), (100, 50)]
+)
+def test_the_cap_leaves_descriptors_for_the_rest(files, connections):
+    """There are never more connections than files may be open, less what Redis and the engines need."""
+    assert fitting(files).connections == connections
+    assert 50 <= fitting().connections <= 2000

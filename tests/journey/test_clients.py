@@ -50,8 +50,8 @@ async def test_half_sent_requests_are_cut_while_others_are_answered(service: Ser
     assert held.statuses <= {408}
     assert SHORT.head_seconds <= held.heads[0] <= held.heads[-1] < SHORT.head_seconds + 3
     assert SHORT.body_seconds <= held.bodies[0] <= held.bodies[-1] < SHORT.body_seconds + 3
-    assert p99(took) < 250  # 50 ms on a machine with nothing else to do: tests/bench/clients.py
     assert len(took) > 20
+    assert p99(took) < SHORT.head_seconds * 1000, "nobody waits until the others are cut; in ms: tests/bench/clients.py"
     async with httpx.AsyncClient(base_url=service.url) as client:
         assert 'genesis_bridge_connections_cut_total{reason="head_timeout"}' in (await client.get("/metrics")).text
 
