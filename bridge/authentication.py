@@ -116,7 +116,7 @@ class Hmac(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_fi
         """Return the headers its sender adds, signed with the first secret."""
         scheme = self.scheme()
         if not is_key(self.secrets[0], scheme):
-            return {str(scheme.token): self.secrets[0].text(), "idempotency-key": message_id}
+            return {str(scheme.token): _in_a_header(self.secrets[0].reveal()), "idempotency-key": message_id}
         first = keys(self.secrets[:1], scheme.key_format)
         return sign(scheme, id=message_id, timestamp=timestamp, body=body, secrets=first)
 

@@ -218,6 +218,22 @@ def test_a_password_may_have_colons_and_a_name_may_be_of_any_alphabet():
 
 
 @pytest.mark.parametrize(
+    "settings",
+    [
+        {"type": "bearer"},
+        {"type": "header", "header": "X-Key"},
+        {"type": "basic", "username": "me"},
+        {"type": "hmac", "preset": "gitlab"},
+        {"type": "hmac", "preset": "github"},
+    ],
+)
+def test_secrets_beyond_ascii_are_shown_as_their_bytes(settings):
+    """What the signer writes into a header is what the verifier reads out of it, byte for byte."""
+    way = auth({"KEY": "\u00e9\u20ac-0123456789abcdef"}, **settings, secrets=[{"env": "KEY"}])
+    assert way.holds(request(way.sign("m", NOW, BODY)))
+
+
+@pytest.mark.parametrize(
     "settings", [{"type": "bearer"}, {"type": "basic", "username": "me"}, {"type": "header", "header": "X-Api-Key"}]
 )
 def test_an_empty_secret_opens_nothing(settings):
