@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 import structlog
-from litestar import Litestar, MediaType, Request, Response, get, post
+from litestar import HttpMethod, Litestar, MediaType, Request, Response, get, post, route
 from litestar.datastructures import State
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, InternalServerException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
@@ -18,14 +18,24 @@ import bridge
 from bridge import contracts, explain_api, metrics, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, Unreadable, WrongState
+from bridge.errors import (
+    BodyTimeout,
+    Malformed,
+    Refusal,
+    StoreUnavailable,
+    TooLarge,
+    Unfindable,
+    Unreadable,
+    WrongState,
+)
 from bridge.listing import BadCursor
 from bridge.parts import Bridge
 from bridge.problems import problem
 
-BODY_SECONDS = 10.0
-"""How long a sender may take for its whole body; GitHub itself gives up after 10 s."""
+BODY_SECONDS = 9.2
+"""How long a sender may take for its whole body; GitHub itself gives up after 10 s, and then the connection is cut."""
 
+_GET_OR_HEAD = [HttpMethod.GET, HttpMethod.HEAD]  # load balancers ask by either
 _STATUSES = {"accepted": 202, "rule_error": 422}
 
 log = structlog.get_logger()
@@ -61,7 +71,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
 
 
 async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -> bytes:
-    """Read the whole body, counting while reading; raises TooLarge and BodyTimeout."""
+    """Read the whole body, counting while reading; raises TooLarge, BodyTimeout and Malformed."""
     too_large = TooLarge(f"the body is larger than the {limit:,} bytes this source takes")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:12]) > limit:
@@ -76,6 +86,8 @@ async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -
                 chunks.append(chunk)
     except TimeoutError:
         raise BodyTimeout(f"the body did not arrive within {seconds:g} s") from None
+    except InternalServerException:  # Litestar's word for a connection that ended
+        raise Malformed("the connection ended before the body did") from None
     return b"".join(chunks)
 
 
@@ -96,13 +108,13 @@ def _unavailable() -> Response[bytes]:
     return problem(503, "Service Unavailable", detail, headers={"retry-after": "5"})
 
 
-@get("/livez", media_type=MediaType.TEXT)
+@route("/livez", http_method=_GET_OR_HEAD, media_type=MediaType.TEXT)
 async def livez() -> str:
     """Say that the process is alive; never asks Redis."""
     return "ok"
 
 
-@get("/readyz", media_type=MediaType.TEXT)
+@route("/readyz", http_method=_GET_OR_HEAD, media_type=MediaType.TEXT)
 async def readyz(state: State) -> Response[bytes]:
     """Say whether deliveries can be taken: Redis writable and rightly set, not draining.
 
@@ -138,6 +150,12 @@ def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[byt
 def _defect(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     log.error("request.failed", path=request.scope["path"], exc_info=error)
     return problem(500, "Internal Server Error", "a defect in this service; it has been logged")
+
+
+def _unreadable(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    # Litestar lets through what its decoders of queries and bodies raise beside their own errors.
+    log.warning("request.unreadable", path=request.scope["path"], exc_info=error)
+    return problem(400, "Bad Request", "the query or the body is not UTF-8 text, or is nested too deep")
 
 
 def _store_error(_: Request[Any, Any, Any], error: StoreUnavailable) -> Response[bytes]:
@@ -179,6 +197,8 @@ def build(
             WrongState: _refused(409, "Conflict"),
             Unreadable: _refused(409, "Conflict"),
             BadCursor: _refused(400, "Bad Request"),
+            UnicodeDecodeError: _unreadable,
+            RecursionError: _unreadable,
             Exception: _defect,
         },
         openapi_config=OpenAPIConfig(

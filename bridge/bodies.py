@@ -16,6 +16,8 @@ JSON = "application/json"
 
 MAX_LEVELS = 100
 """Nesting that is read; no sender comes near, and whatever walks a value later on needs no care of its own."""
+MAX_VALUES = 1_000_000
+"""Values that are read, counted by their commas; 25 MB could be twelve million, and hold everything up for seconds."""
 MAX_FORM_FIELDS = 1000
 
 
@@ -26,6 +28,8 @@ def media_type(headers: Mapping[str, str]) -> str:
 
 def read_json(text: bytes | str) -> Any:
     """Decode JSON; Malformed says why it cannot be."""
+    if (text.count(b",") if isinstance(text, bytes) else text.count(",")) >= MAX_VALUES:
+        raise Malformed(f"the body is not read: it holds more than {MAX_VALUES:,} values")
     try:
         value = msgspec.json.decode(text)
     except msgspec.DecodeError as error:

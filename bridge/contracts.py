@@ -124,6 +124,11 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
             raise BadSignature
         return self.parse(request)
 
+    @property
+    def open(self) -> bool:
+        """Whether anybody who knows the URL is believed."""
+        return False
+
     def verify(self, request: Request) -> bool:
         """Say whether the request is signed as this source expects, and not stale; never raises."""
         raise NotImplementedError

@@ -44,6 +44,18 @@ CONFIG = Info(
     "The hash of the configuration this process runs with, as each delivery records it.",
     registry=REGISTRY,
 )
+SECRET_LAST_USED = Gauge(
+    "genesis_bridge_secret_last_used_timestamp_seconds",
+    "When a request was last proven by this secret (named as in the configuration), in Unix seconds.",
+    ["secret"],
+    registry=REGISTRY,
+)
+CONNECTIONS_CUT = Counter(
+    "genesis_bridge_connections_cut",
+    "Connections closed by us, by reason: what came was not HTTP, too large or too slow, or there were too many.",
+    ["reason"],
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

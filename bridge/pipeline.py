@@ -26,7 +26,7 @@ from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
 from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
-from bridge.signatures import without_credentials
+from bridge.scheme import without_credentials
 from bridge.store import TRIGGER_LEASE_SECONDS
 
 ACCEPT_SECONDS = 2.5
@@ -45,6 +45,8 @@ _WAIT_SECONDS = 5.0
 _CONFIG_SECONDS = 300.0
 """How long what this process' configuration does not know may be known to a newer one: Kubernetes takes up to two
 minutes to bring a changed ConfigMap to every node. So long, too, an engine may be gone by mistake."""
+_READ_HERE_BYTES = 256 * 1024
+"""Larger bodies are read in a thread, so that others are answered meanwhile (tests/bench/clients.py)."""
 
 log = structlog.get_logger()
 
@@ -58,7 +60,10 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
     Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
     StoreUnavailable (nothing is known to be stored).
     """
-    read = _read(bridge, source_name, request)
+    if len(request.body) <= _READ_HERE_BYTES:
+        read = _read(bridge, source_name, request)
+    else:  # where others do not wait for it
+        read = await asyncio.to_thread(_read, bridge, source_name, request)
     if isinstance(read, Reply):
         return read
     event = structs.replace(read, source=source_name, query=without_credentials(read.query))

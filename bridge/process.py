@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -23,6 +24,7 @@ from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
 from bridge.errors import BridgeError, StoreUnavailable
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
+from bridge.protocol import Limits, fitting, guarded
 from bridge.reload import Reloader
 from bridge.settings import Settings
 from bridge.store import Store
@@ -33,7 +35,7 @@ _LINGER_SECONDS = 2.0
 _GRACE_SECONDS = 20
 """How long a request in hand may take after the process was told to stop."""
 _HTTP: dict[str, Any] = {
-    "http": "httptools",
+    "ws": "none",
     "loop": "none",
     "lifespan": "off",
     "log_config": None,
@@ -65,6 +67,7 @@ class Service:
         web: bool,
         work: bool,
         reread: Callable[[], Config] | None = None,
+        limits: Limits | None = None,
     ) -> None:
         """Prepare; nothing connects or listens before `run`. With `reread` the configuration's files are watched."""
         self._settings = settings
@@ -83,7 +86,7 @@ class Service:
         read = settings.read_tokens + operate
         draining, says = (lambda: self._draining), self._remarks
         self._app = build(self._bridge, read, draining, api_tokens=operate, remarks=says) if web else None
-        self._server = None if self._app is None else _Server(uvicorn.Config(self._app, **_HTTP))
+        self._server = None if self._app is None else _web_server(self._app, limits or fitting())
         self._supervisor = Supervisor(self._bridge) if work else None
 
     @property
@@ -115,6 +118,9 @@ class Service:
         """Work until `stop`; raises UnfitRedis, but not for a Redis that is merely away."""
         try:
             await self._look_at_redis()
+            for name, source in self._bridge.config.sources.items():
+                if source.open:
+                    log.warning("source.open", source=name, finding="anybody who knows its URL is believed")
             _settle_memory()
             async with asyncio.TaskGroup() as tasks:
                 if self._server is not None:
@@ -169,6 +175,12 @@ class Service:
         if config.durability != self._durability:
             found.append(f"`durability: {config.durability}` needs a restart; still running with {self._durability}")
         return found
+
+
+def _web_server(app: Any, limits: Limits) -> "_Server":
+    # Whoever sends what is no HTTP could fill the log with uvicorn's warnings; we count them instead.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    return _Server(uvicorn.Config(app, http=guarded(limits), **_HTTP))
 
 
 class _Server(uvicorn.Server):

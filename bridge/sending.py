@@ -9,7 +9,7 @@ from msgspec import Struct
 from bridge.captured import is_captured
 from bridge.contracts import Request, Source
 from bridge.outbound import Answer, Outbound
-from bridge.signatures import without_credentials
+from bridge.scheme import without_credentials
 
 _TIMEOUT_SECONDS = 30.0
 _MOST_ANSWER_BYTES = 5_000_000

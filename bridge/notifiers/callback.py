@@ -17,7 +17,8 @@ from bridge.errors import EvaluationError, Permanent, Transient
 from bridge.expressions import Text
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
-from bridge.signatures import PRESETS, Secrets, keys, sign
+from bridge.scheme import PRESETS
+from bridge.signatures import Secrets, check_keys, keys, sign
 from bridge.urls import Url
 
 _SCHEME = PRESETS["standard-webhooks"]
@@ -54,7 +55,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     def __post_init__(self) -> None:
         """Refuse secrets that are no keys, networks that are none, and a URL that could never be used."""
         with suppress(LookupError):  # `check` may run where no secret can be read
-            keys(self.secrets, _SCHEME.key_format)
+            check_keys(self.secrets, _SCHEME.key_format)
         guard = self._guard()
         if self.timeout > _LONGEST_TIMEOUT:
             raise ValueError(f"a receiver may take {_LONGEST_TIMEOUT.total_seconds():g}s at most: answer, then work")

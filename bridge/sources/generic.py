@@ -1,114 +1,50 @@
-"""Any sender that signs with HMAC or shows a bearer token: JSON and form bodies into events."""
+"""Any sender, described by its settings: JSON and form bodies into events."""
 
-import hmac
 import re
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
 
+from bridge.authentication import Basic, Bearer, Header, Hmac, Nothing
 from bridge.bodies import FORM, JSON, media_type, read_form, read_json
 from bridge.contracts import Request, Source
 from bridge.errors import EvaluationError, Malformed, UnsupportedMedia
 from bridge.expressions import Text
 from bridge.model import Event
-from bridge.signatures import (
-    PRESETS,
-    Algorithm,
-    Encoding,
-    Place,
-    Scheme,
-    Secrets,
-    keys,
-    verify,
-    without_credentials,
-)
+from bridge.scheme import Scheme, without_credentials
 from bridge.signing import Signing
 
 _UNNAMED = "request"
 _ONE_NAME = re.compile(r"""\$\{\{\s*\w+(?:\.[^\W\d]\w*|\['[^']*'\]|\["[^"]*"\])*\s*\}\}""")
-_BEARER = re.compile("bearer +", re.IGNORECASE)
-
-
-class Hmac(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="hmac"):
-    """A signature over the body: one of the known schemes, or a header described here."""
-
-    secrets: Secrets
-    """The keys that may have signed; any may match, so that one can be changed without a gap."""
-    preset: Literal["standard-webhooks"] | None = None
-    """A known scheme, instead of the fields below."""
-    header: Annotated[str, Meta(pattern=r"^[A-Za-z0-9-]+$")] | None = None
-    """The header that carries the signature of the raw body."""
-    prefix: str | None = None
-    """What stands before the signature in it, such as `sha256=`."""
-    algorithm: Algorithm | None = None
-    """The hash, by default sha256."""
-    encoding: Encoding | None = None
-    """How the signature is written, by default hex."""
-
-    def __post_init__(self) -> None:
-        """Refuse half a description, two at once, and secrets that are no keys."""
-        own = [name for name in ("header", "prefix", "algorithm", "encoding") if getattr(self, name) is not None]
-        if self.preset is not None and own:
-            raise ValueError(f"the preset {self.preset!r} says it all: leave out {', '.join(own)}")
-        if self.preset is None and self.header is None:
-            raise ValueError(
-                "say how requests are signed: `preset: standard-webhooks`, or `header:` with the signature"
-            )
-        with suppress(LookupError):  # `check` may run where no secret can be read
-            keys(self.secrets, self.scheme().key_format)
-
-    def scheme(self) -> Scheme:
-        """Return the signature scheme this describes."""
-        if self.preset is not None:
-            return PRESETS[self.preset]
-        place = Place(header=(self.header or "").lower(), prefix=self.prefix or "")
-        return Scheme(signature=place, algorithm=self.algorithm or "sha256", encoding=self.encoding or "hex")
-
-    def signing(self) -> Signing:
-        """Sign as the scheme says."""
-        return Signing(secrets=self.secrets, scheme=self.scheme())
-
-    def holds(self, request: Request) -> bool:
-        """Say whether the request is signed with one of the secrets; never raises."""
-        scheme = self.scheme()
-        return verify(scheme, request.headers, request.body, keys(self.secrets, scheme.key_format), request.now)
-
-
-class Bearer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag="bearer"):
-    """`Authorization: Bearer <secret>`; it proves who sends, not what."""
-
-    secrets: Secrets
-    """The tokens that may be shown; any may match."""
-
-    def signing(self) -> Signing:
-        """Show the first secret."""
-        return Signing(secrets=self.secrets, header="authorization", prefix="Bearer ")
-
-    def holds(self, request: Request) -> bool:
-        """Say whether the request shows one of the secrets; never raises, takes equally long for any of them."""
-        header = request.headers.get("authorization", "")
-        scheme = _BEARER.match(header)
-        # Latin-1 gives back the bytes that were sent; what is not Latin-1 was not.
-        shown = header[scheme.end() :].encode("latin-1", "replace") if scheme else b""
-        matches = False
-        # No header is as good as an empty secret, so an empty one is as good as none.
-        for secret in filter(None, keys(self.secrets)):
-            matches |= hmac.compare_digest(secret, shown)
-        return matches
+# Such a header is not signed, so it is not taken as it comes.
+_EVENT = re.compile(r"[ -~]{1,128}")
+_OPEN = (
+    "this source believes anybody who knows its URL: give it an `auth:` of hmac, bearer, basic or header, or, if that "
+    "is meant, `allow_unauthenticated: true` beside `auth: none`"
+)
 
 
 class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="generic"):
     """A sender described by its settings."""
 
-    auth: Hmac | Bearer
+    auth: Hmac | Bearer | Basic | Header | Nothing | Literal["none"]
     """How a request proves whom it comes from."""
+    allow_unauthenticated: bool = False
+    """Must be true for `auth: none`, and only for that."""
     event: Text | None = None
-    """The event's name; by default the body's `type` where it is text, else `request`."""
+    """The event's name; by default what the preset's header says, else the body's `type` where it is text, else
+    `request`."""
     dedupe: Text | None = None
-    """The sender's id of the event; by default the signed `webhook-id`, or the header `idempotency-key`."""
+    """The sender's id of the event; by default the header of the scheme's id, or `idempotency-key`."""
+
+    def __post_init__(self) -> None:
+        """Refuse a source that is open by oversight, or said to be open when it is not."""
+        nothing = isinstance(self.auth, Nothing) or self.auth == "none"
+        if nothing and not self.allow_unauthenticated:
+            raise ValueError(_OPEN)
+        if self.allow_unauthenticated and not nothing:
+            raise ValueError("`allow_unauthenticated: true` is for `auth: none` only; leave it out")
 
     def texts(self) -> dict[str, Text]:
         """Return `event:` and `dedupe:`; both may use body, headers and query."""
@@ -134,19 +70,29 @@ class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         )
 
     def signing(self) -> Signing:
-        """Sign, or show the token, as `auth:` says."""
-        return self.auth.signing()
+        """Sign, or show the secret, as `auth:` says."""
+        return self.proof().signing()
 
     def _place_of_event(self) -> tuple[str, ...]:
         """Return where the event's name stands, if it stands anywhere as it is: ("body", "type")."""
         if self.event is None:
-            return ("body", "type")
+            scheme = self._scheme()
+            return ("body", "type") if scheme is None or scheme.event is None else ("headers", scheme.event)
         written = _ONE_NAME.fullmatch(self.event.source)
         return tuple(map(str, self.event.paths[0])) if written else ("",)
 
+    @property
+    def open(self) -> bool:
+        """Whether anybody who knows the URL is believed."""
+        return self.allow_unauthenticated
+
     def verify(self, request: Request) -> bool:
-        """Say whether the request is signed, or shows the token, as `auth:` says."""
-        return self.auth.holds(request)
+        """Say whether the request proves itself as `auth:` says."""
+        return self.proof().holds(request)
+
+    def proof(self) -> Hmac | Bearer | Basic | Header | Nothing:
+        """Return how requests are proven, in its long form."""
+        return Nothing() if self.auth == "none" else self.auth
 
     def parse(self, request: Request) -> Event:
         """Read one request.
@@ -156,16 +102,26 @@ class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """
         names = {
             "body": _read_body(request),
-            "headers": without_credentials(request.headers, *self._signature_headers()),
+            "headers": without_credentials(request.headers, *self._proofs()),
             "query": dict(request.query),
         }
         return Event(name=self._name(names), key=self._key(names), **names)
 
-    def _signature_headers(self) -> tuple[str, ...]:
-        return (self.auth.scheme().signature.header,) if isinstance(self.auth, Hmac) else ()
+    def _scheme(self) -> Scheme | None:
+        return self.auth.scheme() if isinstance(self.auth, Hmac) else None
+
+    def _proofs(self) -> tuple[str, ...]:
+        scheme = self._scheme()
+        if scheme is not None:
+            return (scheme.header,)
+        return (self.auth.header.lower(),) if isinstance(self.auth, Header) else ()
 
     def _name(self, names: Mapping[str, Any]) -> str:
         if self.event is None:
+            scheme = self._scheme()
+            header = names["headers"].get(scheme.event) if scheme is not None and scheme.event is not None else None
+            if header is not None:
+                return _named(header)
             named = names["body"].get("type") if isinstance(names["body"], dict) else None
             return named if isinstance(named, str) and named else _UNNAMED
         try:
@@ -182,8 +138,15 @@ class Generic(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
                 return self.dedupe.render(names) or None
             except EvaluationError:
                 return None
-        identifier = self.auth.scheme().id if isinstance(self.auth, Hmac) else None
-        return names["headers"].get(identifier or "idempotency-key") or None
+        scheme, headers = self._scheme(), names["headers"]
+        signed = headers.get(scheme.id) if scheme is not None and scheme.id is not None else None
+        return signed or headers.get("idempotency-key") or None
+
+
+def _named(header: str) -> str:
+    if not _EVENT.fullmatch(header):
+        raise Malformed("the header that names the event is no name")
+    return header
 
 
 def _read_body(request: Request) -> Any:

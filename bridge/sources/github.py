@@ -3,16 +3,18 @@
 https://docs.github.com/en/webhooks/webhook-events-and-payloads
 """
 
+import hashlib
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import msgspec
 from msgspec import structs
 
 from bridge import github_comments, github_events, smallest
 from bridge.addresses import base_url
+from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acknowledgement, Message, Reception, Request, Source
 from bridge.errors import Malformed, Permanent, UnsupportedMedia
@@ -22,8 +24,9 @@ from bridge.github_values import commit
 from bridge.model import Event
 from bridge.outbound import Outbound
 from bridge.paths import at
+from bridge.scheme import PRESETS, without_credentials
 from bridge.secret import Secret
-from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+from bridge.signatures import Secrets
 from bridge.signing import Signing
 
 # Neither header is signed, so neither is taken as it comes.
@@ -42,6 +45,9 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     """For commands in comments: asks for the head of a pull request, reacts and answers."""
     api_url: str = GITHUB_API
     """GitHub Enterprise Server: https://HOST/api/v3."""
+    dedupe: Literal["guid", "body"] = "guid"
+    """What a repeat is known by. Only the body is signed: with `body` a captured delivery cannot be sent again under
+    another GUID, but two equal `repository_dispatch` events run once."""
 
     facts: ClassVar[Mapping[str, str]] = {**DOCUMENTS, **github_comments.FACTS}
     origins: ClassVar[Mapping[str, str]] = {**ORIGINS, **github_comments.ORIGINS}
@@ -52,7 +58,8 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     """GitHub's own cap: what is larger it does not deliver at all."""
 
     def __post_init__(self) -> None:
-        """Refuse an API URL that paths cannot be appended to."""
+        """Refuse secrets that can be guessed, and an API URL that paths cannot be appended to."""
+        refuse_weak(PRESETS["github"], self.secrets)
         base_url(self.api_url)
 
     @classmethod
@@ -67,7 +74,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         delivery's GUID, which a redelivery keeps, is what guards against repeats.
         https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries
         """
-        return verify(PRESETS["github"], request.headers, request.body, keys(self.secrets), request.now)
+        return signed(PRESETS["github"], request, self.secrets)
 
     def smallest(self, event: str) -> dict[str, Any]:
         """Return the smallest body of an event (`push`, `pull_request.closed`) or of a command's comment."""
@@ -101,6 +108,8 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         key = request.headers.get("x-github-delivery")
         if key is not None and not _GUID.fullmatch(key):
             raise Malformed("the header X-GitHub-Delivery is not an id")
+        if self.dedupe == "body":
+            key = f"sha256:{hashlib.sha256(request.body).hexdigest()}"
         body = _read_body(request)
         action, command = body.get("action"), github_comments.command(name, body)
         return Event(

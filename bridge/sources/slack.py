@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
 from bridge.credentials import Concealed
@@ -16,7 +17,8 @@ from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, Unsupporte
 from bridge.model import Command, Event
 from bridge.mrkdwn import escape, plain, unescape
 from bridge.paths import at
-from bridge.signatures import PRESETS, Secrets, keys, verify, without_credentials
+from bridge.scheme import PRESETS, without_credentials
+from bridge.signatures import Secrets
 from bridge.signing import Signing
 
 _FACTS = {
@@ -79,6 +81,10 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """Doubt what is no command."""
         return None if event.startswith("/") else f"only slash commands start something: did you mean '/{event}'?"
 
+    def __post_init__(self) -> None:
+        """Refuse secrets that can be guessed."""
+        refuse_weak(PRESETS["slack"], self.secrets)
+
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.
 
@@ -97,7 +103,7 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
         https://docs.slack.dev/authentication/verifying-requests-from-slack
         """
-        return verify(PRESETS["slack"], request.headers, request.body, keys(self.secrets), request.now)
+        return signed(PRESETS["slack"], request, self.secrets)
 
     def smallest(self, event: str) -> dict[str, Any]:
         """Return the form of a slash command, or the envelope of another event."""

@@ -1,3 +1,4 @@
+from tests.bench import clients
 from tests.bench.__main__ import measure
 
 
@@ -12,4 +13,17 @@ async def test_every_figure_can_still_be_taken() -> None:
         "an accept that records why 3 rules run",
         "an accept that records why 10 rules run",
         "check of 20 rules with 3 tests each",
+    ]
+
+
+async def test_what_slow_clients_cost_can_still_be_taken() -> None:
+    """The short form of it runs through; only that all of them were cut is judged here."""
+    figures = await clients.measure(short=True)
+    assert [figure.what.split(",")[0] for figure in figures] == [
+        "50 half heads",
+        "20 half bodies",
+        "/livez p99 meanwhile",
+        "20 MB in chunks: 413",
+        "/livez p99 meanwhile",
+        "a signed body of 0.9 MB and 300",
     ]

@@ -1,5 +1,6 @@
 """What every source promises for any bytes anybody can send; a new source adds its way of signing to SENDERS."""
 
+import base64
 import hashlib
 import hmac
 import json
@@ -26,7 +27,7 @@ from bridge.sources.slack import Slack
 NOW = 1_700_000_000
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-ENVIRON = {"KEY": KEY, "OTHER": "whsec_" + "A" * 32, "EMPTY": ""}
+ENVIRON = {"KEY": KEY, "OTHER": "whsec_" + "A" * 32, "EMPTY": "", "SHORT": "whsec_" + "A" * 8}
 
 
 def _github(body):
@@ -55,6 +56,14 @@ def _bearer(_):
     return {"authorization": f"Bearer {KEY}"}
 
 
+def _basic(_):
+    return {"authorization": "Basic " + base64.b64encode(f"me:{KEY}".encode()).decode()}
+
+
+def _header(_):
+    return {"x-key": KEY}
+
+
 class Sender(msgspec.Struct, frozen=True):
     """One way to be configured, and how its sender proves itself."""
 
@@ -74,6 +83,10 @@ SENDERS = {
     ),
     "hmac": Sender({"type": "generic", "auth": {"type": "hmac", "header": "X-Signature"}}, _described, ("auth",)),
     "bearer": Sender({"type": "generic", "auth": {"type": "bearer"}}, _bearer, ("auth",), signed=False),
+    "basic": Sender({"type": "generic", "auth": {"type": "basic", "username": "me"}}, _basic, ("auth",), signed=False),
+    "header": Sender(
+        {"type": "generic", "auth": {"type": "header", "header": "X-Key"}}, _header, ("auth",), signed=False
+    ),
 }
 every_sender = pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
 
@@ -113,6 +126,7 @@ def test_every_source_has_a_sender_here():
         ([], "length >= 1"),
         ([{"env": "KEY"}] * 6, "length <= 5"),
         ([{"env": "EMPTY"}], "empty"),
+        ([{"env": "KEY"}, {"env": "SHORT"}], "env: SHORT: only [0-9]+ bytes long"),
         (["literal"], "never written"),
     ],
 )

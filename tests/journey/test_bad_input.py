@@ -12,7 +12,7 @@ import pytest
 from bridge.emulators import github
 from bridge.emulators.signing import slack_signature
 from bridge.emulators.slack_sender import slash
-from tests.journey.conftest import SECRETS, World
+from tests.journey.conftest import API_TOKEN, SECRETS, World
 
 DEEP = b'{"a":' * 200 + b"1" + b"}" * 200
 BAD_BODIES = {
@@ -140,6 +140,21 @@ async def test_slacks_url_verification_is_answered(world: World) -> None:
     headers = {**sign_slack(body), "content-type": "application/json"}
     answer = await world.client.post("/hooks/slack", headers=headers, content=body)
     assert (answer.status_code, answer.json()) == (200, {"challenge": "c-1"})
+
+
+@pytest.mark.parametrize("body", [b'{"reason": "\xff"}', b'{"reason": ' + b"[" * 2000 + b"]" * 2000 + b"}"])
+async def test_an_order_that_cannot_be_read_is_a_400(world: World, body: bytes) -> None:
+    """What an operator sends is no more trusted to be text, or shallow, than what a sender sends."""
+    headers = {"authorization": f"Bearer {API_TOKEN}", "content-type": "application/json"}
+    problem(await world.client.post("/api/engines/genesis/pause", content=body, headers=headers), 400)
+
+
+async def test_a_query_that_is_no_text_is_told_so(world: World) -> None:
+    """Percent-encoded bytes that are no UTF-8 are taken as they can be, and start nothing by themselves."""
+    problem(await world.client.get("/api/deliveries?limit=%ff", headers={"authorization": f"Bearer {API_TOKEN}"}), 400)
+    headers, body = github.deliver("push", b"{}", secret=SECRETS["GITHUB_SECRET"])
+    answer = await world.client.post("/hooks/github?%ff=%fe", headers=headers, content=body)
+    assert answer.status_code == 200
 
 
 def sign_slack(body: bytes) -> dict[str, str]:

@@ -44,7 +44,7 @@ def read(tmp_path: Path):
     def config(written: str = KEY) -> Config:
         path = tmp_path / "bridge.yaml"
         path.write_text(CONFIG % written)
-        return load(path, {"A": "secret"})
+        return load(path, {"A": "a-secret-of-16-bytes"})
 
     return config
 

@@ -13,8 +13,8 @@ from bridge.model import Event
 from bridge.rules import evaluate
 
 ENVIRON = {
-    "GITHUB_WEBHOOK_SECRET": "github-secret",
-    "SLACK_SIGNING_SECRET": "slack-secret",
+    "GITHUB_WEBHOOK_SECRET": "github-secret-0123456789",
+    "SLACK_SIGNING_SECRET": "slack-secret-0123456789",
     "RELAY_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     "GENESIS_API_KEY": "genesis-key",
     "CALLBACK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",

@@ -18,7 +18,11 @@ notifiers:
   qa: {type: slack, token: {env: NEW}, channel: C1}
   ci: {type: callback, url: "${{ body.url }}", secrets: [{env: KEY}]}
 """
-ENVIRON = {"NEW": "new-secret", "OLD": "old-secret", "KEY": "whsec_c2Vjb25k"}
+ENVIRON = {
+    "NEW": "new-secret-of-16-bytes",
+    "OLD": "old-secret-of-16-bytes",
+    "KEY": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}
 ADDRESS = {"response_url": "https://hooks.slack.com/commands/1", "channel": "C1"}
 
 

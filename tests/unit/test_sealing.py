@@ -8,7 +8,7 @@ from bridge.secret import Secret, SecretFile
 from bridge.sources.generic import Bearer, Generic
 from bridge.urls import Url
 
-OLD, NEW = (Secret(f"env: {name}", name.encode()) for name in ("OLD-SECRET", "NEW-SECRET"))
+OLD, NEW = (Secret(f"env: {name}", name.encode()) for name in ("OLD-SECRET-OF-16-BYTES", "NEW-SECRET-OF-16-BYTES"))
 URL = b"https://hooks.slack.com/commands/T/1/x"
 
 
@@ -61,5 +61,7 @@ def test_it_opens_for_its_own_purpose_only():
 def test_secrets_are_found_wherever_they_stand():
     """In a list, in a record inside a record, and in the order of the settings."""
     source = Generic(auth=Bearer(secrets=[NEW, OLD]))
-    notifier = Callback(url=Url("https://x.example"), secrets=[Secret("env: C", b"whsec_c2Vjb25k")])
+    notifier = Callback(
+        url=Url("https://x.example"), secrets=[Secret("env: C", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")]
+    )
     assert secrets_in(source, notifier) == [NEW, OLD, *notifier.secrets]

@@ -6,7 +6,7 @@ from bridge.secret import Secret
 from bridge.smallest import GITHUB, github, github_event
 from bridge.sources.github import GitHub
 
-SOURCE = GitHub(secrets=[Secret("env: A", b"s")])
+SOURCE = GitHub(secrets=[Secret("env: A", b"0123456789abcdef")])
 ALIKE = {
     "github_app_authorization",
     "public",

@@ -11,7 +11,7 @@ from bridge.secret import Secret
 from bridge.sources.github import GitHub
 
 SECRET = "It's a Secret to Everybody"
-SOURCE = GitHub(secrets=[Secret("env: NEW", b"new"), Secret("env: OLD", SECRET.encode())])
+SOURCE = GitHub(secrets=[Secret("env: NEW", b"new-0123456789abcdef"), Secret("env: OLD", SECRET.encode())])
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 ZEROS = "0" * 40
 
@@ -87,6 +87,18 @@ def test_a_form_without_payload_is_malformed():
     """A signed form that lacks GitHub's field says which."""
     with pytest.raises(Malformed, match="no field 'payload'"):
         read("push", urlencode({"a": "b"}).encode(), content_type="application/x-www-form-urlencoded")
+
+
+@pytest.mark.parametrize("form", [False, True])
+def test_a_repeat_can_be_known_by_what_is_signed(form):
+    """With `dedupe: body` a captured delivery has the same key under another GUID and event; another body has not."""
+    source, keys = GitHub(secrets=SOURCE.secrets, dedupe="body"), []
+    for event, guid, body in (("push", "g-1", b"{}"), ("issues", "g-2", b"{}"), ("push", "g-1", b"{ }")):
+        sent, data = sender.deliver(event, body, secret=SECRET, guid=guid, form=form)
+        headers = {name.lower(): value for name, value in sent.items()}
+        keys.append(source.read(Request(headers=headers, query={}, body=data, now=0)).key)
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[0].startswith("sha256:")
 
 
 def test_a_delivery_without_guid_has_no_key():

@@ -52,7 +52,7 @@ def read(tmp_path):
             f"{HEAD}templates:\n  t:\n    {TEMPLATE}\n    variables: {{a: {variable}}}\n    {template}\n"
             f"rules:\n  - name: r\n    source: github\n    event: push\n    template: t\n    {rule}\n"
         )
-        return load(path, {"SECRET": "s"})
+        return load(path, {"SECRET": "0123456789abcdef"})
 
     return load_it
 
