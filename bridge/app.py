@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,13 +12,15 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
 
 import bridge
 from bridge import contracts, metrics, operator_api, pipeline
+from bridge.access import Access
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
-from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, WrongState
+from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, TooMany, Unfindable, WrongState
 from bridge.listing import BadCursor
 from bridge.parts import Bridge
 from bridge.problems import problem
@@ -52,7 +54,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
             taken = await pipeline.accept(parts, source, delivery)
     except Refusal as refusal:
         reply = configured.refuse(refusal)
-        return _respond(reply) if reply else problem(refusal.status, refusal.title, str(refusal))
+        return _respond(reply) if reply else _refusal(refusal)
     except (StoreUnavailable, TimeoutError) as error:
         log.warning("store.unavailable", source=source, reason=str(error) or "no answer in time")
         reply = configured.unavailable()
@@ -80,6 +82,10 @@ async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -
     except TimeoutError:
         raise BodyTimeout(f"the body did not arrive within {seconds:g} s") from None
     return b"".join(chunks)
+
+
+def _refusal(refusal: Refusal) -> Response[bytes]:
+    return problem(refusal.status, refusal.title, str(refusal), headers=refusal.headers)
 
 
 def _respond(reply: Reply) -> Response[bytes]:
@@ -148,10 +154,9 @@ def _refused(status: int, title: str) -> Callable[[Request[Any, Any, Any], Excep
 
 def build(
     parts: Bridge,
-    read_tokens: list[bytes],
+    access: Access,
     draining: Callable[[], bool] = lambda: False,
     *,
-    api_tokens: Sequence[bytes] = (),
     body_seconds: float = BODY_SECONDS,
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
@@ -160,8 +165,7 @@ def build(
         state=State(
             {
                 "bridge": parts,
-                "read_tokens": read_tokens,
-                "api_tokens": list(api_tokens),
+                "access": access,
                 "draining": draining,
                 "body_seconds": body_seconds,
             }
@@ -171,6 +175,7 @@ def build(
             StoreUnavailable: _store_error,
             Unfindable: _refused(404, "Not Found"),
             WrongState: _refused(409, "Conflict"),
+            TooMany: lambda _, refusal: _refusal(refusal),
             BadCursor: _refused(400, "Bad Request"),
             Exception: _defect,
         },
@@ -179,6 +184,7 @@ def build(
             version=bridge.__version__,
             path="/schema",
             # The document itself; Litestar's pages around it load their scripts from the internet.
+            components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
         logging_config=None,

@@ -98,7 +98,7 @@ async def dead_letters(store: Store, limit: int, cursor: str | None) -> Page[Dea
 
     One whose record has expired meanwhile is left out; one whose record cannot be read is shown with that reason.
     """
-    members, after = await _members(store, "gb:dead", limit, cursor)
+    members, after = await newest(store, "gb:dead", limit, cursor)
     parts = [member.decode(errors="replace").split(" ", 2) for member, _ in members]
     hashes = await read(store, [f"gb:{kind}:{id_}" for kind, id_, *_ in parts])
     letters = []
@@ -140,7 +140,7 @@ def _letter(kind: str, id_: str, at: str, why: str | None, fields: Fields) -> De
 async def _listed(
     store: Store, index: str, prefix: str, limit: int, cursor: str | None, shown: Callable[[str, Fields], T]
 ) -> Page[T]:
-    members, after = await _members(store, index, limit, cursor)
+    members, after = await newest(store, index, limit, cursor)
     ids = [member.decode(errors="replace") for member, _ in members]
     items = []
     for id_, fields in zip(ids, await read(store, [prefix + id_ for id_ in ids]), strict=True):
@@ -154,7 +154,7 @@ async def _listed(
     return Page(items, after)
 
 
-async def _members(
+async def newest(
     store: Store, index: str, limit: int, cursor: str | None
 ) -> tuple[list[tuple[bytes, bytes]], str | None]:
     """Return one page of an index as (member, milliseconds), and the cursor of the next page."""

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from bridge import __version__
+from bridge.access import Access
 from bridge.app import build
 from bridge.config import Config
 from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
@@ -104,17 +105,22 @@ class Service:
             log.warning("store.doubtful", finding=finding.text)
 
     def _web_server(self) -> "_Server":
-        operate = [token.reveal() for token in self._settings.api_tokens]
-        read = [*(token.reveal() for token in self._settings.read_tokens), *operate]
+        access = Access(
+            [token.reveal() for token in self._settings.api_tokens],
+            [token.reveal() for token in self._settings.read_tokens],
+            rate=self._settings.api_rate,
+            trusted_proxies=self._settings.trusted_proxies,
+        )
         return _Server(
             uvicorn.Config(
-                build(self._bridge, read, lambda: self._draining, api_tokens=operate),
+                build(self._bridge, access, lambda: self._draining),
                 http="httptools",
                 loop="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,  # uvicorn would believe anybody on this machine; see bridge/proxies.py
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )

@@ -1,18 +1,24 @@
 """Where things are: environment variables -> Settings. What the bridge does is in the configuration."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bridge.addresses import Network
 from bridge.errors import SettingsError
+from bridge.rate import Rate
 from bridge.secret import Secret
 from bridge.suggest import unknown
 
 PREFIX = "BRIDGE_"
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+SHORTEST_TOKEN = 32
+"""Characters: what cannot be guessed by trying, however often somebody may try."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -30,6 +36,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Bearer tokens that may operate."""
     read_tokens: tuple[Secret, ...] = ()
     """Bearer tokens that may look."""
+    api_rate: Rate = Rate.decode("30000/m")
+    """What one token may ask of one process."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose X-Forwarded-For is believed; none: nobody's."""
     log: Literal["json", "console"] | None = None
     """None: `console` on a terminal, else `json`."""
 
@@ -46,9 +56,17 @@ class Settings(Struct, frozen=True, kw_only=True):
                     values[field] = read(text)
             except ValueError as error:
                 problems.append(f"{name}: {error}")
+        settings = cls(**values)
+        problems += _short_tokens(settings)
         if problems:
             raise SettingsError(problems)
-        return cls(**values)
+        return settings
+
+    @property
+    def local(self) -> bool:
+        """Whether nobody but this machine is meant to reach us."""
+        hosts = {self.host, urlsplit(self.public_url or "").hostname or self.host}
+        return all(_is_loopback(host) for host in hosts)
 
     def __repr__(self) -> str:
         """Show where things are, but no password and no token."""
@@ -106,7 +124,32 @@ def _tokens(text: str) -> tuple[Secret, ...]:
     tokens = [token.strip() for token in text.split(",")]
     if not all(tokens):
         raise ValueError("holds an empty token: separate tokens by single commas")
+    if not all(_SENDABLE.fullmatch(token) for token in tokens):
+        raise ValueError(f"holds a token with characters that a header cannot carry; {_MAKE_ONE}")
     return tuple(Secret("a token", token.encode()) for token in tokens)
+
+
+def _short_tokens(settings: Settings) -> Iterator[str]:
+    """Refuse tokens that could be guessed, where others than this machine may try."""
+    for field in () if settings.local else ("api_tokens", "read_tokens"):
+        short = [place for place, token in enumerate(getattr(settings, field), 1) if len(token.text()) < SHORTEST_TOKEN]
+        if short:
+            which = ", ".join(map(str, short))
+            yield f"{PREFIX}{field.upper()}: token {which} is shorter than {SHORTEST_TOKEN} characters; {_MAKE_ONE}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _proxies(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{error}; write networks such as 10.0.0.0/8, separated by commas") from None
 
 
 def _log(text: str) -> str:
@@ -116,6 +159,8 @@ def _log(text: str) -> str:
 
 
 _SERVICE_LINK = "; Kubernetes sets this for a Service named 'bridge': say `enableServiceLinks: false` in the pod"
+_SENDABLE = re.compile(r"[!-~]+")
+_MAKE_ONE = "make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 _SECRET = ("redis_url", "api_tokens", "read_tokens")
 _READERS: dict[str, Callable[[str], Any]] = {
     "config": Path,
@@ -126,5 +171,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "data_dir": Path,
     "api_tokens": _tokens,
     "read_tokens": _tokens,
+    "api_rate": Rate.decode,
+    "trusted_proxies": _proxies,
     "log": _log,
 }
