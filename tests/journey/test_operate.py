@@ -68,7 +68,8 @@ async def test_dead_letters_can_be_listed_resolved_and_retried(world: World) -> 
     assert result.returncode == 1
     assert "remote_id" in result.stderr
     resolved = await said(world, "executions", "resolve", execution["id"], "did-not-run", "--reason", "looked")
-    assert "looked" in resolved["history"][-1]["note"]
+    # A worker may have started it by the time it is shown.
+    assert any("looked" in change.get("note", "") for change in resolved["history"])
     assert (await said(world, "executions", "retry", notification["id"]))["state"] == "due"
     after = await world.ended(execution["id"])
     assert {sent["state"] for sent in after["notifications"]} == {"delivered"}
