@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from litestar import Response, Router, get
+from litestar import Router, get
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
 from litestar.exceptions import NotAuthorizedException
@@ -15,7 +15,7 @@ from bridge.audit import AuditEntry, orders
 from bridge.listing import MOST_PER_PAGE, DeadLetter, DeliverySummary, ExecutionSummary, Page
 from bridge.model import Delivery, Execution
 from bridge.pauses import Pause
-from bridge.problems import answers, problem
+from bridge.problems import answers
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MOST_PER_PAGE)]
 """How many a page holds."""
@@ -39,17 +39,15 @@ def may_read(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
 
 
 @get("/executions/{execution_id:str}", responses=_FINDING)
-async def execution(execution_id: FromPath[str], state: State) -> Execution | Response[bytes]:
+async def execution(execution_id: FromPath[str], state: State) -> Execution:
     """Return one execution in full."""
-    found: Execution | None = await state.bridge.store.execution(execution_id)
-    return problem(404, "Not Found", f"no execution {execution_id!r}") if found is None else found
+    return await listing.execution(state.bridge.store, execution_id)
 
 
 @get("/deliveries/{delivery_id:str}", responses=_FINDING)
-async def delivery(delivery_id: FromPath[str], state: State) -> Delivery | Response[bytes]:
+async def delivery(delivery_id: FromPath[str], state: State) -> Delivery:
     """Return one delivery with each rule's verdict."""
-    found: Delivery | None = await state.bridge.store.delivery(delivery_id)
-    return problem(404, "Not Found", f"no delivery {delivery_id!r}") if found is None else found
+    return await listing.delivery(state.bridge.store, delivery_id)
 
 
 @get("/deliveries", responses=_ASKING)

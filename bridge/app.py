@@ -16,14 +16,16 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, metrics, operator_api, pipeline
+from bridge import contracts, hardening, metrics, operator_api, page, pipeline
 from bridge.access import Access
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
 from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, TooMany, Unfindable, WrongState
 from bridge.listing import BadCursor
+from bridge.page.errors import http_error as page_error
+from bridge.page.errors import wanted as page_wanted
 from bridge.parts import Bridge
-from bridge.problems import problem
+from bridge.problems import answers, problem
 
 BODY_SECONDS = 10.0
 """How long a sender may take for its whole body; GitHub itself gives up after 10 s."""
@@ -35,7 +37,7 @@ _STATUSES = {"accepted": 202, "rule_error": 422}
 log = structlog.get_logger()
 
 
-@post("/hooks/{source:str}", status_code=202, include_in_schema=True)
+@post("/hooks/{source:str}", status_code=202, responses=answers(400, 401, 404, 408, 413, 415, 422, 429, 503))
 async def receive(source: FromPath[str], request: Request[Any, Any, State], state: State) -> Response[bytes]:
     """Take one delivery: verify, match, store, then answer."""
     parts: Bridge = state.bridge
@@ -111,7 +113,7 @@ async def livez() -> str:
     return "ok"
 
 
-@get("/readyz", media_type=MediaType.TEXT)
+@get("/readyz", media_type=MediaType.TEXT, responses=answers(503))
 async def readyz(state: State) -> Response[bytes]:
     """Say whether deliveries can be taken: Redis writable and rightly set, not draining."""
     if state.draining():
@@ -132,7 +134,9 @@ async def prometheus() -> bytes:
     return metrics.exposition()
 
 
-def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    if page_wanted(request):
+        return page_error(request, error)
     headers = error.headers or {}
     return problem(error.status_code, type(error).__name__.removesuffix("Exception"), error.detail, headers=headers)
 
@@ -161,7 +165,7 @@ def build(
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
-        route_handlers=[receive, livez, readyz, prometheus, ROUTER, operator_api.ROUTER],
+        route_handlers=[receive, livez, readyz, prometheus, ROUTER, operator_api.ROUTER, page.ROUTER],
         state=State(
             {
                 "bridge": parts,
@@ -187,6 +191,7 @@ def build(
             components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
+        before_send=[hardening.harden],
         logging_config=None,
         request_max_body_size=None,  # each source has its own limit, counted in `receive`
     )

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from bridge.clock import rfc3339
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Unfindable
 from bridge.model import Delivery, Execution
 from bridge.records import RECORD_ERRORS, Fields, pairs, read_delivery, read_execution, read_notification_record
 from bridge.store import Store
@@ -73,6 +73,22 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     execution_id: str
     notifier: str | None = None
     rule: str | None = None
+
+
+async def delivery(store: Store, delivery_id: str) -> Delivery:
+    """Return one delivery; raises Unfindable and StoreUnavailable."""
+    found = await store.delivery(delivery_id)
+    if found is None:
+        raise Unfindable(f"no delivery {delivery_id!r}")
+    return found
+
+
+async def execution(store: Store, execution_id: str) -> Execution:
+    """Return one execution; raises Unfindable and StoreUnavailable."""
+    found = await store.execution(execution_id)
+    if found is None:
+        raise Unfindable(f"no execution {execution_id!r}")
+    return found
 
 
 async def deliveries(store: Store, limit: int, cursor: str | None) -> Page[DeliverySummary]:

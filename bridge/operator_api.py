@@ -10,7 +10,7 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from bridge import operations, pauses
+from bridge import listing, operations, pauses
 from bridge.access import Identity
 from bridge.api import may_read
 from bridge.contracts import Acceptance
@@ -66,9 +66,7 @@ async def retry(
 
 
 @post("/executions/{execution_id:str}/resolve", status_code=200, responses=_ANSWERS)
-async def resolve(
-    execution_id: FromPath[str], request: Asked, state: State, data: JSONBody[Resolution]
-) -> Execution | None:
+async def resolve(execution_id: FromPath[str], request: Asked, state: State, data: JSONBody[Resolution]) -> Execution:
     """Settle an unknown execution, and return it as it then stands; 409 when it is not unknown (any more)."""
     await operations.resolve(
         state.bridge.store,
@@ -78,8 +76,7 @@ async def resolve(
         remote_id=data.remote_id,
         reason=data.reason,
     )
-    settled: Execution | None = await state.bridge.store.execution(execution_id)
-    return settled
+    return await listing.execution(state.bridge.store, execution_id)
 
 
 @post("/deliveries/{delivery_id:str}/replay", status_code=202, responses=_ANSWERS)
