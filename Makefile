@@ -1,4 +1,4 @@
-.PHONY: run test check fmt bench chaos
+.PHONY: run test check fmt bench chaos lock sbom
 
 run:    ; genesis-bridge demo
 test:   ; pytest
@@ -6,3 +6,5 @@ check:  ; ruff check . && ruff format --check . && mypy && lint-imports
 fmt:    ; ruff check --fix . && ruff format .
 bench:  ; python -m tests.bench
 chaos:  ; python -m tests.chaos --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1)
+lock:   ; python tools/lock.py
+sbom:   ; mkdir -p dist && cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible --of JSON -o dist/sbom.json
