@@ -62,6 +62,8 @@ class Access:
 
         `peer` is who holds the connection, `forwarded` the header X-Forwarded-For.
         """
+        if not given:
+            return None  # no guess
         now = time.monotonic()
         address = proxies.client(peer, forwarded, self._trusted)
         if wait := self._guesses.wait(address, now):

@@ -36,11 +36,7 @@ async def retry(store: Store, notification_id: str, by: str, reason: str = "") -
     note = _note(f"notification {notification_id} sent again", by, reason)
     async with audited(store, by, "retry", notification_id, reason=reason):
         answer = await store.run("retry", ["gb:outbox", "gb:dead"], [notification_id, note, RECORD_SECONDS])
-        if not answer:
-            raise Unfindable(f"no notification {notification_id!r}")
-        state = answer[0].decode()
-        if state not in ("dead", "due"):
-            raise WrongState(f"the notification is {state}: only a dead or a due one can be sent again")
+        _must_be(answer, ("dead", "due"), f"notification {notification_id!r}", "a dead or a due one can be sent again")
 
 
 async def resolve(
@@ -56,11 +52,7 @@ async def resolve(
         if (outcome == "ran") != (remote_id is not None):
             raise WrongState("`remote_id` belongs to the outcome `ran`, and that needs it: the engine's id of the run")
         answer = await store.run("resolve", ["gb:due", "gb:dead", "gb:bell"], arguments)
-        if not answer:
-            raise Unfindable(f"no execution {execution_id!r}")
-        status = answer[0].decode()
-        if status != Status.UNKNOWN:
-            raise WrongState(f"the execution is {status}: only an unknown one can be resolved")
+        _must_be(answer, (Status.UNKNOWN,), f"execution {execution_id!r}", "an unknown one can be resolved")
 
 
 async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acceptance:
@@ -144,6 +136,15 @@ async def _again(
     await bridge.store.accept(new_id, record, "accepted", body or b"", anew)
     references = [pipeline.reference(bridge, id_, one.rule, Status.QUEUED) for id_, one in anew.items()]
     return Acceptance(delivery_id=new_id, outcome="accepted", executions=references)
+
+
+def _must_be(answer: list[bytes], states: tuple[str, ...], what: str, which: str) -> None:
+    """Raise Unfindable or WrongState unless a script found what it was about in one of the states."""
+    if not answer:
+        raise Unfindable(f"no {what}")
+    state = answer[0].decode()
+    if state not in states:
+        raise WrongState(f"the {what.partition(' ')[0]} is {state}: only {which}")
 
 
 def _note(what: str, by: str, reason: str) -> str:

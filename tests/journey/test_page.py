@@ -223,6 +223,28 @@ async def test_guesses_are_counted_over_page_and_api(world: World) -> None:
     assert (await world.relay({"type": "nobody wants this"})).status_code == 200
 
 
+async def test_lists_go_page_by_page(world: World) -> None:
+    """The older ones are one link away; a cursor that no page gave is a 400."""
+    for number in range(52):
+        await world.order(f"/api/rules/none{number}/pause")
+        await world.relay({"type": "nobody wants this"})
+    await world.ended(await world.run())
+    async with logged_in(world) as client:
+        for path, newest, oldest in (("/audit", "none51", "none0<"), ("/deliveries", "accepted", "no match")):
+            first = await client.get(path)
+            assert newest in first.text
+            [older] = re.findall(rf'href="({path}\?cursor=[^"]+)">Older', first.text)
+            rest = await client.get(older.replace("&amp;", "&"))
+            assert oldest in rest.text
+            assert newest not in rest.text
+            assert "Older" not in rest.text
+        for path in ("/executions", "/dead-letters"):
+            answer = await client.get(path)
+            assert answer.status_code == 200
+            assert "Older" not in answer.text
+            assert (await client.get(path, params={"cursor": "?"})).status_code == 400
+
+
 async def test_redis_away_is_a_page(world: World) -> None:
     """503, and when to come again."""
     async with logged_in(world) as client:

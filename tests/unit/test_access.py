@@ -62,6 +62,14 @@ def test_right_tokens_cost_their_address_nothing():
         assert access.enter(API[0], "1.2.3.4", "") is not None
 
 
+def test_no_token_is_no_guess():
+    """Whoever asks without one hears that one is needed, however often."""
+    access = Access(API)
+    for _ in range(WRONG_TOKENS.most * 2):
+        assert access.enter(b"", "1.2.3.4", "") is None
+    assert access.enter(API[0], "1.2.3.4", "") is not None
+
+
 def test_a_proxy_that_is_not_named_is_told_of():
     """Its clients share one address until it is named; then each has its own."""
     with capture_logs() as lines:
