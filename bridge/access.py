@@ -15,10 +15,10 @@ from bridge import proxies
 from bridge.addresses import Network
 from bridge.errors import TooMany
 from bridge.rate import Keeper, Rate
+from bridge.settings import API_RATE
 
 WRONG_TOKENS = Rate.decode("20/m")
 """Wrong tokens from one address, on API and page together; then none from there is looked at for a while."""
-API_RATE = Rate.decode("30000/m")
 
 log = structlog.get_logger()
 

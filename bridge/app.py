@@ -1,4 +1,4 @@
-"""The web process: routes, limits, and errors turned into statuses. With api.py the only importer of litestar."""
+"""The web process: routes, limits, and errors turned into statuses. It, /api and the page alone import litestar."""
 
 import asyncio
 import time

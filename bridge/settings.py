@@ -17,6 +17,7 @@ from bridge.suggest import unknown
 
 PREFIX = "BRIDGE_"
 REDIS_SCHEMES = ("redis", "rediss", "unix", "sentinel")
+API_RATE = Rate.decode("30000/m")
 SHORTEST_TOKEN = 32
 """Characters: what cannot be guessed by trying, however often somebody may try."""
 
@@ -36,7 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Bearer tokens that may operate."""
     read_tokens: tuple[Secret, ...] = ()
     """Bearer tokens that may look."""
-    api_rate: Rate = Rate.decode("30000/m")
+    api_rate: Rate = API_RATE
     """What one token may ask of one process."""
     trusted_proxies: tuple[Network, ...] = ()
     """Whose X-Forwarded-For is believed; none: nobody's."""

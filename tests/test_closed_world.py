@@ -9,12 +9,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge import page
 from bridge.cli import main
 from bridge.config import load
 from bridge.engines import ENGINES
 from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
+from bridge.page.session import entered
 from bridge.rules import Rule, Template, Variable
 from bridge.schema import schema
 from bridge.settings import Settings
@@ -69,6 +71,15 @@ def test_every_module_is_tested(name: str) -> None:
         "hardening",
     }
     assert name in through_others or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
+
+
+def test_every_page_needs_a_session() -> None:
+    """All but the login itself and what it looks like."""
+    handlers = [(route.path, one) for route in page.ROUTER.routes for one in route.route_handlers]
+    asked = [(path, one.guards) for path, one in handlers if one.http_methods != {"OPTIONS"}]
+    assert {path for path, guards in asked if not guards} == {"/login", "/page.css", "/icon.svg"}
+    assert all(guards in (None, [entered]) for _, guards in asked)
+    assert len(asked) > 10
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))
