@@ -187,8 +187,8 @@ def build(
             title="genesis-bridge",
             version=bridge.__version__,
             path="/schema",
-            # The document itself; Litestar's pages around it load their scripts from the internet.
             components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
+            # The document itself; Litestar's pages around it load their scripts from the internet.
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
         before_send=[hardening.harden],
