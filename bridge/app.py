@@ -1,8 +1,8 @@
-"""The web process: routes, limits, and errors turned into statuses. With api.py the only importer of litestar."""
+"""The web process: routes, limits, and errors turned into statuses. It, /api and the page alone import litestar."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,10 +12,12 @@ from litestar.datastructures import State
 from litestar.exceptions import HTTPException, InternalServerException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, explain_api, metrics, operator_api, pipeline
+from bridge import contracts, explain_api, hardening, metrics, operator_api, page, pipeline
+from bridge.access import Access
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
 from bridge.errors import (
@@ -24,13 +26,16 @@ from bridge.errors import (
     Refusal,
     StoreUnavailable,
     TooLarge,
+    TooMany,
     Unfindable,
     Unreadable,
     WrongState,
 )
 from bridge.listing import BadCursor
+from bridge.page.errors import http_error as page_error
+from bridge.page.errors import wanted as page_wanted
 from bridge.parts import Bridge
-from bridge.problems import problem
+from bridge.problems import answers, problem
 
 BODY_SECONDS = 9.2
 """How long a sender may take for its whole body; GitHub itself gives up after 10 s, and then the connection is cut."""
@@ -41,7 +46,7 @@ _STATUSES = {"accepted": 202, "rule_error": 422}
 log = structlog.get_logger()
 
 
-@post("/hooks/{source:str}", status_code=202, include_in_schema=True)
+@post("/hooks/{source:str}", status_code=202, responses=answers(400, 401, 404, 408, 413, 415, 422, 429, 503))
 async def receive(source: FromPath[str], request: Request[Any, Any, State], state: State) -> Response[bytes]:
     """Take one delivery: verify, match, store, then answer."""
     parts: Bridge = state.bridge
@@ -59,7 +64,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
         taken = await pipeline.accept(parts, source, delivery)
     except Refusal as refusal:
         reply = configured.refuse(refusal)
-        return _respond(reply) if reply else problem(refusal.status, refusal.title, str(refusal))
+        return _respond(reply) if reply else _refusal(refusal)
     except StoreUnavailable as error:
         log.warning("store.unavailable", source=source, reason=str(error))
         reply = configured.unavailable()
@@ -91,6 +96,10 @@ async def _body(request: Request[Any, Any, State], limit: int, seconds: float) -
     return b"".join(chunks)
 
 
+def _refusal(refusal: Refusal) -> Response[bytes]:
+    return problem(refusal.status, refusal.title, str(refusal), headers=refusal.headers)
+
+
 def _respond(reply: Reply) -> Response[bytes]:
     return Response(reply.body, status_code=reply.status, media_type=reply.content_type, headers=reply.headers)
 
@@ -114,7 +123,7 @@ async def livez() -> str:
     return "ok"
 
 
-@route("/readyz", http_method=_GET_OR_HEAD, media_type=MediaType.TEXT)
+@route("/readyz", http_method=_GET_OR_HEAD, media_type=MediaType.TEXT, responses=answers(503))
 async def readyz(state: State) -> Response[bytes]:
     """Say whether deliveries can be taken: Redis writable and rightly set, not draining.
 
@@ -139,7 +148,9 @@ async def prometheus() -> bytes:
     return metrics.exposition()
 
 
-def _http_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def _http_error(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    if page_wanted(request):
+        return page_error(request, error)
     # What is wrong with a question's body, Litestar says beside the detail.
     found = error.extra if isinstance(error.extra, list) else []
     detail = ": ".join([error.detail, *(str(one["message"]) for one in found if "message" in one)])
@@ -170,21 +181,28 @@ def _refused(status: int, title: str) -> Callable[[Request[Any, Any, Any], Excep
 
 def build(
     parts: Bridge,
-    read_tokens: Sequence[bytes],
+    access: Access,
     draining: Callable[[], bool] = lambda: False,
     *,
-    api_tokens: Sequence[bytes] = (),
     body_seconds: float = BODY_SECONDS,
     remarks: Callable[[], list[str]] = list,
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls, and may be set anew (`state.bridge`)."""
     return Litestar(
-        route_handlers=[receive, livez, readyz, prometheus, ROUTER, explain_api.ROUTER, operator_api.ROUTER],
+        route_handlers=[
+            receive,
+            livez,
+            readyz,
+            prometheus,
+            ROUTER,
+            explain_api.ROUTER,
+            operator_api.ROUTER,
+            page.ROUTER,
+        ],
         state=State(
             {
                 "bridge": parts,
-                "read_tokens": read_tokens,
-                "api_tokens": api_tokens,
+                "access": access,
                 "draining": draining,
                 "remarks": remarks,
                 "body_seconds": body_seconds,
@@ -196,6 +214,7 @@ def build(
             Unfindable: _refused(404, "Not Found"),
             WrongState: _refused(409, "Conflict"),
             Unreadable: _refused(409, "Conflict"),
+            TooMany: lambda _, refusal: _refusal(refusal),
             BadCursor: _refused(400, "Bad Request"),
             UnicodeDecodeError: _unreadable,
             RecursionError: _unreadable,
@@ -205,9 +224,11 @@ def build(
             title="genesis-bridge",
             version=bridge.__version__,
             path="/schema",
+            components=Components(security_schemes={"token": SecurityScheme(type="http", scheme="bearer")}),
             # The document itself; Litestar's pages around it load their scripts from the internet.
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
+        before_send=[hardening.harden],
         logging_config=None,
         request_max_body_size=None,  # each source has its own limit, counted in `receive`
     )

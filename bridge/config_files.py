@@ -2,7 +2,7 @@
 
 Looking at the files again and again is preferred to the kernel's notices (inotify): those are lost on network file
 systems and in many containers, and have to be set up anew whenever a directory or a symlink is replaced, as
-Kubernetes does with every change of a ConfigMap. A look is one stat for each file (docs/decisions/0007-reload.md).
+Kubernetes does with every change of a ConfigMap. A look is one stat for each file (docs/decisions/0008-reload.md).
 """
 
 import glob

@@ -15,6 +15,7 @@ from bridge.errors import BadSignature, Refusal
 from bridge.expressions import Text
 from bridge.model import Event, Execution, Progress, Status
 from bridge.outbound import Outbound
+from bridge.rate import Rate
 from bridge.signing import Signing
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
@@ -93,7 +94,10 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Authenticates and reads deliveries; also says how its senders want to be answered."""
+    """Authenticates and reads deliveries; also says how its senders want to be answered. Every source takes `rate:`."""
+
+    rate: Rate | None = None
+    """What it may send, counted once its signature held; None: as much as it likes."""
 
     facts: ClassVar[Mapping[str, str]] = {}
     """Fact name -> one line of documentation. Names not listed here are unknown to rules of this source."""

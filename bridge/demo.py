@@ -92,7 +92,7 @@ async def _run(directory: Path, console: Console, timeline: Timeline, *, once: b
         server.start()
         stack.callback(server.stop)
         token = secrets.token_urlsafe(24)
-        settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_READ_TOKENS": token})
+        settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_API_TOKENS": token})
         service = Service(settings, _config(directory, world), server.url, web=True, work=True)
         running = asyncio.create_task(service.run())
         outbound = Outbound(user_agent=f"genesis-bridge-demo/{__version__}")
@@ -102,7 +102,9 @@ async def _run(directory: Path, console: Console, timeline: Timeline, *, once: b
             with View(console, service.url) as view:
                 well = await _three_deliveries(client, world, view)
             if not once:
-                console.print(f"\nStill serving on [bold]{service.url}[/]: the API token is {token}. Ctrl-C stops it.")
+                console.print(
+                    f"\nThe page is at [bold]{service.url}[/], the token to log in with: {token}\nCtrl-C stops it."
+                )
                 await stop.wait()
         finally:
             service.stop()

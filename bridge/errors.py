@@ -13,6 +13,7 @@ BridgeError
         BodyTimeout         408: the body did not arrive in time
         TooLarge            413
         UnsupportedMedia    415
+        TooMany             429: verified, but more than this source may send
     Unfindable              an order is about something that does not exist
     WrongState              an order cannot be carried out as things stand; says how they stand
     StoreUnavailable        the store did not confirm a write; nothing may be promised
@@ -86,6 +87,11 @@ class Refusal(BridgeError):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Bad Request"
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return what the answer's head says besides."""
+        return {}
+
 
 class Malformed(Refusal):
     """The signature holds, but the body cannot be read."""
@@ -121,6 +127,23 @@ class UnsupportedMedia(Refusal):
 
     status = 415
     title = "Unsupported Media Type"
+
+
+class TooMany(Refusal):
+    """The sender is who it says, and sends more than it may; `retry_after` is in seconds."""
+
+    status = 429
+    title = "Too Many Requests"
+
+    def __init__(self, reason: str, retry_after: int) -> None:
+        """Keep when to come again beside the reason, and say it in words as well."""
+        self.retry_after = retry_after
+        super().__init__(f"{reason}; come again in {retry_after} s")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return when to come again."""
+        return {"retry-after": str(self.retry_after)}
 
 
 class Unfindable(BridgeError):

@@ -14,7 +14,7 @@ from bridge.errors import Refusal, Unfindable
 from bridge.explanation import Explanation, explain
 from bridge.model import Event
 from bridge.parts import Bridge
-from bridge.problems import problem
+from bridge.problems import answers, problem
 from bridge.suggest import unknown
 
 _MOST_BODY_BYTES = 5_000_000
@@ -34,7 +34,7 @@ class Question(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Instead of all of these."""
 
 
-@post("/explain", status_code=200)
+@post("/explain", status_code=200, responses=answers(400, 401, 404, 409, 413, 415, 429, 503))
 async def explain_event(state: State, data: JSONBody[Question]) -> Explanation | Response[bytes]:
     """Say of each rule whether it would run under the present configuration, and why; nothing is stored or sent."""
     parts: Bridge = state.bridge
@@ -61,4 +61,10 @@ def _event(source: Source, asked: Question) -> Event:
     return source.parse(Request(headers=headers, query=query, body=sent, now=0))
 
 
-ROUTER = Router("/api", route_handlers=[explain_event], guards=[may_read], request_max_body_size=_MOST_BODY_BYTES)
+ROUTER = Router(
+    "/api",
+    route_handlers=[explain_event],
+    guards=[may_read],
+    request_max_body_size=_MOST_BODY_BYTES,
+    security=[{"token": []}],
+)

@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from bridge.clock import rfc3339
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, Unfindable
 from bridge.model import Delivery, Execution
 from bridge.records import RECORD_ERRORS, Fields, pairs, read_delivery, read_execution, read_notification_record
 from bridge.store import Store
@@ -75,6 +75,22 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
     rule: str | None = None
 
 
+async def delivery(store: Store, delivery_id: str) -> Delivery:
+    """Return one delivery; raises Unfindable and StoreUnavailable."""
+    found = await store.delivery(delivery_id)
+    if found is None:
+        raise Unfindable(f"no delivery {delivery_id!r}")
+    return found
+
+
+async def execution(store: Store, execution_id: str) -> Execution:
+    """Return one execution; raises Unfindable and StoreUnavailable."""
+    found = await store.execution(execution_id)
+    if found is None:
+        raise Unfindable(f"no execution {execution_id!r}")
+    return found
+
+
 async def deliveries(store: Store, limit: int, cursor: str | None) -> Page[DeliverySummary]:
     """Return one page of the newest deliveries; raises BadCursor and StoreUnavailable."""
 
@@ -98,7 +114,7 @@ async def dead_letters(store: Store, limit: int, cursor: str | None) -> Page[Dea
 
     One whose record has expired meanwhile is left out; one whose record cannot be read is shown with that reason.
     """
-    members, after = await _members(store, "gb:dead", limit, cursor)
+    members, after = await newest(store, "gb:dead", limit, cursor)
     parts = [member.decode(errors="replace").split(" ", 2) for member, _ in members]
     hashes = await read(store, [f"gb:{kind}:{id_}" for kind, id_, *_ in parts])
     letters = []
@@ -140,7 +156,7 @@ def _letter(kind: str, id_: str, at: str, why: str | None, fields: Fields) -> De
 async def _listed(
     store: Store, index: str, prefix: str, limit: int, cursor: str | None, shown: Callable[[str, Fields], T]
 ) -> Page[T]:
-    members, after = await _members(store, index, limit, cursor)
+    members, after = await newest(store, index, limit, cursor)
     ids = [member.decode(errors="replace") for member, _ in members]
     items = []
     for id_, fields in zip(ids, await read(store, [prefix + id_ for id_ in ids]), strict=True):
@@ -154,7 +170,7 @@ async def _listed(
     return Page(items, after)
 
 
-async def _members(
+async def newest(
     store: Store, index: str, limit: int, cursor: str | None
 ) -> tuple[list[tuple[bytes, bytes]], str | None]:
     """Return one page of an index as (member, milliseconds), and the cursor of the next page."""

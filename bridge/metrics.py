@@ -13,7 +13,7 @@ REGISTRY = CollectorRegistry()
 
 DELIVERIES = Counter(
     "genesis_bridge_deliveries",
-    "Deliveries that were verified, by source and what became of them.",
+    "Deliveries that were verified, by source and what became of them (limited: refused by the source's rate).",
     ["source", "outcome"],
     registry=REGISTRY,
 )

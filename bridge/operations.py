@@ -1,15 +1,16 @@
-"""What a person can order: send a dead letter after all, settle an unknown execution, replay a delivery.
+"""What a person can order: send a dead letter after all, settle an unknown execution, replay a delivery, hold back.
 
-Each order is fenced in its script by the state it needs, and written into the history of what it changed.
+Each order is fenced in its script by the state it needs, and written into the history of what it changed; all of
+them, refused ones too, stand in the audit.
 """
 
 import uuid
 from typing import Literal
 
-import structlog
 from msgspec import structs
 
-from bridge import pipeline
+from bridge import pauses, pipeline
+from bridge.audit import audited
 from bridge.contracts import Acceptance, Request
 from bridge.decision import derived_id
 from bridge.errors import Refusal, Unfindable, WrongState
@@ -17,6 +18,7 @@ from bridge.keeping import kept_body
 from bridge.listing import read
 from bridge.model import Event, Status
 from bridge.parts import Bridge
+from bridge.pauses import Kind
 from bridge.records import RECORD_ERRORS, DeliveryRecord, Fields, decode_delivery, decode_record
 from bridge.store import Store
 
@@ -26,8 +28,6 @@ Rules = Literal["present", "old"]
 _WORDS = {"ran": "it ran as {remote_id}", "did_not_run": "it did not run, start it", "close": "closed, nothing to do"}
 _LONGEST_REASON = 500
 
-log = structlog.get_logger()
-
 
 async def retry(store: Store, notification_id: str, by: str, reason: str = "") -> None:
     """Make a dead or waiting notification due now, under the same id, with all its attempts before it.
@@ -35,13 +35,9 @@ async def retry(store: Store, notification_id: str, by: str, reason: str = "") -
     A worker's sweep sends it within seconds. Raises Unfindable, WrongState and StoreUnavailable.
     """
     note = _note(f"notification {notification_id} sent again", by, reason)
-    answer = await store.run("retry", ["gb:outbox", "gb:dead"], [notification_id, note, store.record_seconds])
-    if not answer:
-        raise Unfindable(f"no notification {notification_id!r}")
-    state = answer[0].decode()
-    if state not in ("dead", "due"):
-        raise WrongState(f"the notification is {state}: only a dead or a due one can be sent again")
-    log.info("notification.retried", notification=notification_id, by=by, was=state)
+    async with audited(store, by, "retry", notification_id, reason=reason):
+        answer = await store.run("retry", ["gb:outbox", "gb:dead"], [notification_id, note, store.record_seconds])
+        _must_be(answer, ("dead", "due"), f"notification {notification_id!r}", "a dead or a due one can be sent again")
 
 
 async def resolve(
@@ -51,17 +47,13 @@ async def resolve(
 
     Raises Unfindable, WrongState (a late answer of the engine may come first) and StoreUnavailable.
     """
-    if (outcome == "ran") != (remote_id is not None):
-        raise WrongState("`remote_id` belongs to the outcome `ran`, and that needs it: the engine's own id of the run")
-    note = _note(_WORDS[outcome].format(remote_id=remote_id), by, reason)
-    arguments = [execution_id, outcome, note, remote_id or "", store.record_seconds]
-    answer = await store.run("resolve", ["gb:due", "gb:dead", "gb:bell"], arguments)
-    if not answer:
-        raise Unfindable(f"no execution {execution_id!r}")
-    status = answer[0].decode()
-    if status != Status.UNKNOWN:
-        raise WrongState(f"the execution is {status}: only an unknown one can be resolved")
-    log.info("execution.resolved", execution=execution_id, by=by, outcome=outcome, remote=remote_id)
+    words = _WORDS[outcome].format(remote_id=remote_id)
+    arguments = [execution_id, outcome, _note(words, by, reason), remote_id or "", store.record_seconds]
+    async with audited(store, by, "resolve", execution_id, details=words, reason=reason):
+        if (outcome == "ran") != (remote_id is not None):
+            raise WrongState("`remote_id` belongs to the outcome `ran`, and that needs it: the engine's id of the run")
+        answer = await store.run("resolve", ["gb:due", "gb:dead", "gb:bell"], arguments)
+        _must_be(answer, (Status.UNKNOWN,), f"execution {execution_id!r}", "an unknown one can be resolved")
 
 
 async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acceptance:
@@ -69,15 +61,40 @@ async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acc
 
     Raises Unfindable, WrongState (its body is removed, its source is gone, nothing ran then) and StoreUnavailable.
     """
+    async with audited(bridge.store, by, "replay", delivery_id, details=f"under the {rules} rules") as entry:
+        taken = await _replay(bridge, delivery_id, rules)
+        entry.details += f": {taken.outcome} as {taken.delivery_id}"
+    return taken
+
+
+async def pause(bridge: Bridge, kind: Kind, name: str, by: str, reason: str) -> None:
+    """Keep what is queued for an engine or of a rule; raises Unfindable and StoreUnavailable."""
+    async with audited(bridge.store, by, "pause", f"{kind} {name}", reason=reason):
+        _require(bridge, kind, name)
+        await pauses.pause(bridge.store, kind, name, by, reason)
+
+
+async def resume(bridge: Bridge, kind: Kind, name: str, by: str) -> None:
+    """Let go what is queued; raises Unfindable for what is neither paused nor configured, and StoreUnavailable."""
+    async with audited(bridge.store, by, "resume", f"{kind} {name}"):
+        # What is no longer configured may still be paused.
+        if not await pauses.resume(bridge.store, kind, name, by):
+            _require(bridge, kind, name)
+
+
+def _require(bridge: Bridge, kind: Kind, name: str) -> None:
+    names = bridge.config.engines if kind == "engine" else {rule.name for rule in bridge.config.ruleset.rules}
+    if name not in names:
+        raise Unfindable(f"no {kind} is called {name!r}")
+
+
+async def _replay(bridge: Bridge, delivery_id: str, rules: Rules) -> Acceptance:
     first, fields = await _stored(bridge, delivery_id)
     new_id = derived_id("d", first.source, delivery_id, uuid.uuid4().hex)
     if rules == "old":
         ids = fields["executions"].decode().split()
-        taken = await _again(bridge, structs.replace(first, replay_of=delivery_id), new_id, delivery_id, ids)
-    else:
-        taken = await _anew(bridge, first, new_id, delivery_id)
-    log.info("delivery.replayed", delivery=new_id, replay_of=delivery_id, rules=rules, by=by, outcome=taken.outcome)
-    return taken
+        return await _again(bridge, structs.replace(first, replay_of=delivery_id), new_id, delivery_id, ids)
+    return await _anew(bridge, first, new_id, delivery_id)
 
 
 async def stored_event(bridge: Bridge, delivery_id: str) -> tuple[Event, bytes]:
@@ -134,6 +151,15 @@ async def _again(
     await bridge.store.accept(new_id, record, "accepted", body or b"", anew)
     references = [pipeline.reference(bridge, id_, one.rule, Status.QUEUED) for id_, one in anew.items()]
     return Acceptance(delivery_id=new_id, outcome="accepted", executions=references)
+
+
+def _must_be(answer: list[bytes], states: tuple[str, ...], what: str, which: str) -> None:
+    """Raise Unfindable or WrongState unless a script found what it was about in one of the states."""
+    if not answer:
+        raise Unfindable(f"no {what}")
+    state = answer[0].decode()
+    if state not in states:
+        raise WrongState(f"the {what.partition(' ')[0]} is {state}: only {which}")
 
 
 def _note(what: str, by: str, reason: str) -> str:

@@ -10,16 +10,19 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
-from bridge import operations, pauses
-from bridge.api import may_read, presented
+from bridge import listing, operations, pauses
+from bridge.access import Identity
+from bridge.api import may_read
 from bridge.contracts import Acceptance
-from bridge.errors import Unfindable
 from bridge.model import Execution
 from bridge.operations import Outcome, Rules
-from bridge.parts import Bridge
 from bridge.pauses import Kind, Pause
+from bridge.problems import answers
+
+Asked = Request[Any, Identity, State]
 
 _MOST_BODY_BYTES = 10_000
+_ANSWERS = answers(400, 401, 403, 404, 409, 413, 429, 503)
 
 
 class Why(Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,108 +46,94 @@ class Replay(Struct, frozen=True, forbid_unknown_fields=True):
     rules: Rules = "present"
 
 
-def may_operate(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Let a request through that carries an operate token; raises NotAuthorizedException, PermissionDeniedException."""
-    may_read(connection, handler)
-    if operator(connection) is None:
+def may_operate(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let a request through whose token may operate; raises PermissionDeniedException. To stand behind `may_read`."""
+    if not connection.scope["auth"].operate:
         raise PermissionDeniedException(detail="this needs a token that may operate: one of BRIDGE_API_TOKENS")
 
 
-def operator(connection: ASGIConnection[Any, Any, Any, Any]) -> str | None:
-    """Name whoever asks, by the place of the token in BRIDGE_API_TOKENS; None for one that may not operate."""
-    matches = presented(connection, connection.app.state.api_tokens)
-    return f"api token {matches.index(True) + 1}" if any(matches) else None
-
-
-@post("/notifications/{notification_id:str}/retry", status_code=202)
+@post("/notifications/{notification_id:str}/retry", status_code=202, responses=_ANSWERS)
 async def retry(
-    notification_id: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+    notification_id: FromPath[str],
+    request: Asked,
+    state: State,
+    data: JSONBody[Why | None] = None,
 ) -> dict[str, str]:
     """Have a dead or waiting notification sent now, under the same id; 409 when it is neither."""
     reason = (data or Why()).reason
-    await operations.retry(state.bridge.store, notification_id, str(operator(request)), reason)
+    await operations.retry(state.bridge.store, notification_id, request.auth.name, reason)
     return {"id": notification_id, "state": "due"}
 
 
-@post("/executions/{execution_id:str}/resolve", status_code=200)
-async def resolve(
-    execution_id: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Resolution]
-) -> Execution | None:
+@post("/executions/{execution_id:str}/resolve", status_code=200, responses=_ANSWERS)
+async def resolve(execution_id: FromPath[str], request: Asked, state: State, data: JSONBody[Resolution]) -> Execution:
     """Settle an unknown execution, and return it as it then stands; 409 when it is not unknown (any more)."""
     await operations.resolve(
         state.bridge.store,
         execution_id,
         data.outcome,
-        by=str(operator(request)),
+        by=request.auth.name,
         remote_id=data.remote_id,
         reason=data.reason,
     )
-    settled: Execution | None = await state.bridge.store.execution(execution_id)
-    return settled
+    return await listing.execution(state.bridge.store, execution_id)
 
 
-@post("/deliveries/{delivery_id:str}/replay", status_code=202)
+@post("/deliveries/{delivery_id:str}/replay", status_code=202, responses=_ANSWERS)
 async def replay(
-    delivery_id: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Replay | None] = None
+    delivery_id: FromPath[str],
+    request: Asked,
+    state: State,
+    data: JSONBody[Replay | None] = None,
 ) -> Response[Acceptance]:
     """Run a stored delivery again as a delivery of its own; 202 when something runs, else 200 with the outcome."""
     rules = (data or Replay()).rules
-    taken = await operations.replay(state.bridge, delivery_id, rules, str(operator(request)))
+    taken = await operations.replay(state.bridge, delivery_id, rules, request.auth.name)
     return Response(taken, status_code=202 if taken.outcome == "accepted" else 200)
 
 
-@post("/engines/{name:str}/pause", status_code=200)
+@post("/engines/{name:str}/pause", status_code=200, responses=_ANSWERS)
 async def pause_engine(
-    name: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+    name: FromPath[str], request: Asked, state: State, data: JSONBody[Why | None] = None
 ) -> list[Pause]:
     """Keep what is queued for an engine, and return all that is paused."""
     return await _pause(request, state, "engine", name, data)
 
 
-@post("/rules/{name:str}/pause", status_code=200)
+@post("/rules/{name:str}/pause", status_code=200, responses=_ANSWERS)
 async def pause_rule(
-    name: FromPath[str], request: Request[Any, Any, State], state: State, data: JSONBody[Why | None] = None
+    name: FromPath[str], request: Asked, state: State, data: JSONBody[Why | None] = None
 ) -> list[Pause]:
     """Keep what a rule has queued and will queue, and return all that is paused."""
     return await _pause(request, state, "rule", name, data)
 
 
-@post("/engines/{name:str}/resume", status_code=200)
-async def resume_engine(name: FromPath[str], request: Request[Any, Any, State], state: State) -> list[Pause]:
+@post("/engines/{name:str}/resume", status_code=200, responses=_ANSWERS)
+async def resume_engine(name: FromPath[str], request: Asked, state: State) -> list[Pause]:
     """Let go what is queued for an engine, and return what is still paused."""
     return await _resume(request, state, "engine", name)
 
 
-@post("/rules/{name:str}/resume", status_code=200)
-async def resume_rule(name: FromPath[str], request: Request[Any, Any, State], state: State) -> list[Pause]:
+@post("/rules/{name:str}/resume", status_code=200, responses=_ANSWERS)
+async def resume_rule(name: FromPath[str], request: Asked, state: State) -> list[Pause]:
     """Let go what a rule has queued, and return what is still paused."""
     return await _resume(request, state, "rule", name)
 
 
-async def _pause(
-    request: Request[Any, Any, State], state: State, kind: Kind, name: str, why: Why | None
-) -> list[Pause]:
-    _require(state.bridge, kind, name)
-    await pauses.pause(state.bridge.store, kind, name, str(operator(request)), (why or Why()).reason)
+async def _pause(request: Asked, state: State, kind: Kind, name: str, why: Why | None) -> list[Pause]:
+    await operations.pause(state.bridge, kind, name, request.auth.name, (why or Why()).reason)
     return await pauses.paused(state.bridge.store)
 
 
-async def _resume(request: Request[Any, Any, State], state: State, kind: Kind, name: str) -> list[Pause]:
-    # What is no longer configured may still be paused, so only what is neither is unknown.
-    if not await pauses.resume(state.bridge.store, kind, name, str(operator(request))):
-        _require(state.bridge, kind, name)
+async def _resume(request: Asked, state: State, kind: Kind, name: str) -> list[Pause]:
+    await operations.resume(state.bridge, kind, name, request.auth.name)
     return await pauses.paused(state.bridge.store)
-
-
-def _require(parts: Bridge, kind: Kind, name: str) -> None:
-    names = parts.config.engines if kind == "engine" else {rule.name for rule in parts.config.ruleset.rules}
-    if name not in names:
-        raise Unfindable(f"no {kind} is called {name!r}")
 
 
 ROUTER = Router(
     "/api",
     route_handlers=[retry, resolve, replay, pause_engine, pause_rule, resume_engine, resume_rule],
-    guards=[may_operate],
+    guards=[may_read, may_operate],
+    security=[{"token": []}],
     request_max_body_size=_MOST_BODY_BYTES,
 )

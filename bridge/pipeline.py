@@ -11,7 +11,7 @@ import uuid
 import structlog
 from msgspec import structs
 
-from bridge import metrics, pauses
+from bridge import limits, metrics, pauses
 from bridge.clock import rfc3339
 from bridge.commands import taken
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
@@ -66,6 +66,7 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         read = await asyncio.to_thread(_read, bridge, source_name, request)
     if isinstance(read, Reply):
         return read
+    await limits.admit(bridge.store, source_name, bridge.config.sources[source_name].rate)
     event = structs.replace(read, source=source_name, query=without_credentials(read.query))
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)

@@ -18,6 +18,7 @@ import uvicorn
 from msgspec import structs
 
 from bridge import __version__
+from bridge.access import Access
 from bridge.app import build
 from bridge.config import Config
 from bridge.embedded import HOW_TO_GET_ONE, Embedded, NoServer
@@ -41,6 +42,7 @@ _HTTP: dict[str, Any] = {
     "log_config": None,
     "access_log": False,
     "server_header": False,
+    "proxy_headers": False,  # uvicorn would believe anybody on this machine; see bridge/proxies.py
     "timeout_graceful_shutdown": _GRACE_SECONDS,
 }
 
@@ -82,10 +84,11 @@ class Service:
         )
         self._durability = config.durability
         self._reloader = Reloader(config, reread, self._adopt) if reread is not None else None
-        operate = settings.api_tokens
-        read = settings.read_tokens + operate
+        access = Access(
+            settings.api_tokens, settings.read_tokens, rate=settings.api_rate, trusted_proxies=settings.trusted_proxies
+        )
         draining, says = (lambda: self._draining), self._remarks
-        self._app = build(self._bridge, read, draining, api_tokens=operate, remarks=says) if web else None
+        self._app = build(self._bridge, access, draining, remarks=says) if web else None
         self._server = None if self._app is None else _web_server(self._app, limits or fitting())
         self._supervisor = Supervisor(self._bridge) if work else None
 

@@ -26,6 +26,9 @@ _SCRIPTS = (
     "resolve",
     "retry",
     "pause",
+    "rate",
+    "audit",
+    "session",
 )
 _WITH_GROUPS = ("accept", "claim", "commit", "resolve")
 """What begins or ends an execution's turn, and so has scripts/group.lua before it."""

@@ -1,25 +1,32 @@
 """Where things are: environment variables -> Settings. What the bridge does is in the configuration."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from bridge.addresses import Network
 from bridge.errors import SettingsError
+from bridge.rate import Rate
 from bridge.secret import Secret
 from bridge.suggest import unknown
 
 PREFIX = "BRIDGE_"
 REDIS_SCHEMES = (b"redis", b"rediss", b"unix", b"sentinel")
+API_RATE = Rate.decode("30000/m")
+SHORTEST_TOKEN = 32
+"""Characters: what cannot be guessed by trying, however often somebody may try."""
 
 
 class Tokens(Sequence[bytes]):
     """Bearer tokens, separated by commas in one secret: as they are now, for they may change in their file."""
 
     def __init__(self, *secrets: Secret) -> None:
-        """Take the tokens of each secret; ValueError when one is empty."""
+        """Take the tokens of each secret; ValueError when one is empty or no header can carry it."""
         self._secrets = secrets
         for secret in secrets:
             _split(secret.reveal())
@@ -55,6 +62,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Bearer tokens that may operate."""
     read_tokens: Tokens = Tokens()
     """Bearer tokens that may look."""
+    api_rate: Rate = API_RATE
+    """What one token may ask of one process."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose X-Forwarded-For is believed; none: nobody's."""
     log: Literal["json", "console"] | None = None
     """None: `console` on a terminal, else `json`."""
 
@@ -71,9 +82,17 @@ class Settings(Struct, frozen=True, kw_only=True):
                     values[field] = read(value)
             except ValueError as error:
                 problems.append(f"{name}: {error}")
+        settings = cls(**values)
+        problems += _short_tokens(settings)
         if problems:
             raise SettingsError(problems)
-        return cls(**values)
+        return settings
+
+    @property
+    def local(self) -> bool:
+        """Whether nobody but this machine is meant to reach us."""
+        hosts = {self.host, urlsplit(self.public_url or "").hostname or self.host}
+        return all(_is_loopback(host) for host in hosts)
 
     def __repr__(self) -> str:
         """Show where things are, but no password and no token."""
@@ -137,7 +156,32 @@ def _split(value: bytes) -> list[bytes]:
     tokens = [token.strip() for token in value.split(b",")]
     if not all(tokens):
         raise ValueError("holds an empty token: separate tokens by single commas")
+    if not all(_SENDABLE.fullmatch(token) for token in tokens):
+        raise ValueError(f"holds a token with characters that a header cannot carry; {_MAKE_ONE}")
     return tokens
+
+
+def _short_tokens(settings: Settings) -> Iterator[str]:
+    """Refuse tokens that could be guessed, where others than this machine may try."""
+    for field in () if settings.local else ("api_tokens", "read_tokens"):
+        short = [place for place, token in enumerate(getattr(settings, field), 1) if len(token) < SHORTEST_TOKEN]
+        if short:
+            which = ", ".join(map(str, short))
+            yield f"{PREFIX}{field.upper()}: token {which} is shorter than {SHORTEST_TOKEN} characters; {_MAKE_ONE}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _proxies(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"{error}; write networks such as 10.0.0.0/8, separated by commas") from None
 
 
 def _log(text: str) -> str:
@@ -147,6 +191,8 @@ def _log(text: str) -> str:
 
 
 _SERVICE_LINK = "; Kubernetes sets this for a Service named 'bridge': say `enableServiceLinks: false` in the pod"
+_SENDABLE = re.compile(rb"[!-~]+")
+_MAKE_ONE = "make one with `python3 -c 'import secrets; print(secrets.token_urlsafe(32))'`"
 _SECRET = ("redis_url", "api_tokens", "read_tokens")
 _READERS: dict[str, Callable[[Any], Any]] = {
     "config": Path,
@@ -157,5 +203,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "data_dir": Path,
     "api_tokens": Tokens,
     "read_tokens": Tokens,
+    "api_rate": Rate.decode,
+    "trusted_proxies": _proxies,
     "log": _log,
 }

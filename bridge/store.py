@@ -14,6 +14,9 @@ gb:dead              zset    what a person has to look at
 gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
 gb:deliveries        zset    the newest deliveries, and
 gb:executions        zset    the newest executions -> when they came
+gb:audit             zset    the newest orders of people -> when they were given
+gb:session:<digest>  string  a session on the page
+gb:rate:<source>     string  when the source may again send as much as its rate allows
 """
 
 import contextlib

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bridge import page
 from bridge.at_a_time import AtATime
 from bridge.authentication import Basic, Bearer, Header, Hmac, Nothing
 from bridge.cases import Case, merged
@@ -21,6 +22,7 @@ from bridge.importers import FORMATS
 from bridge.metrics import REGISTRY
 from bridge.model import Status
 from bridge.notifiers import NOTIFIERS
+from bridge.page.session import entered
 from bridge.permission import Allow
 from bridge.rule_tests import run
 from bridge.rules import Rule, Template, Variable
@@ -59,7 +61,7 @@ def test_every_module_has_its_layer() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     layers = project["tool"]["importlinter"]["contracts"][0]["layers"]
     placed = {name.strip().removeprefix("bridge.") for layer in layers for name in layer.split("|")}
-    assert placed == modules() | {"sources", "engines", "notifiers", "importers"}
+    assert placed == modules() | {"sources", "engines", "notifiers", "importers", "page"}
 
 
 @pytest.mark.parametrize("name", sorted(modules()))
@@ -84,8 +86,18 @@ def test_every_module_is_tested(name: str) -> None:
         "github_values",
         "paths",
         "convert",
+        "hardening",
     }
     assert name in through_others or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
+
+
+def test_every_page_needs_a_session() -> None:
+    """All but the login itself and what it looks like."""
+    handlers = [(route.path, one) for route in page.ROUTER.routes for one in route.route_handlers]
+    asked = [(path, one.guards) for path, one in handlers if one.http_methods != {"OPTIONS"}]
+    assert {path for path, guards in asked if not guards} == {"/login", "/page.css", "/icon.svg"}
+    assert all(guards in (None, [entered]) for _, guards in asked)
+    assert len(asked) > 10
 
 
 @pytest.mark.parametrize("name", sorted(main.commands))

@@ -23,7 +23,7 @@ from bridge.rules import RuleSet
 from bridge.smallest import github as smallest
 from bridge.store import Store
 
-SECRET = "a-secret"
+SECRET = "a-secret-of-16-bytes"
 HEAD = """version: 1
 sources:
   github: {type: github, secrets: [{env: SECRET}]}

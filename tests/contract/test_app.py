@@ -2,6 +2,7 @@ from typing import Any
 
 import httpx
 
+from bridge.access import Access
 from bridge.app import build
 from bridge.config import Config
 from bridge.contracts import Reply, Request, Source
@@ -30,7 +31,7 @@ async def test_a_defect_of_ours_is_a_plain_500_without_its_words(store: Store) -
         files=(),
     )
     parts = Bridge(config=config, store=store, outbound=Outbound(), public_url="http://x")
-    transport = httpx.ASGITransport(app=build(parts, []), raise_app_exceptions=False)  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app=build(parts, Access()), raise_app_exceptions=False)  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=transport, base_url="http://bridge") as client:
         answer = await client.post("/hooks/broken", content=b"{}")
     assert answer.status_code == 500

@@ -19,7 +19,7 @@ from bridge.secret import Secret
 from bridge.sources.github import GitHub
 
 TOKEN = "t0ken-of-github"
-SECRET = "a-secret"
+SECRET = "a-secret-of-16-bytes"
 SHA = "6113728f27ae82c7b1a177c8d03f9e96e0adf246"
 PULL = {
     "number": 7,

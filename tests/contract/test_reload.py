@@ -26,7 +26,7 @@ class Watched:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.write("rules/a.yaml", "rules: []\n")
-        self.write("secret", "one")
+        self.write("secret", "one-secret-of-16-bytes")
         self.main = self.write("bridge.yaml", MAIN + SOURCE.replace("PATH", str(place / "secret")))
         self.fails: list[Exception] = []
         self.meanwhile: list[Callable[[], object]] = []
@@ -206,11 +206,11 @@ async def test_what_changes_while_it_is_read_is_neither_adopted_nor_told(watched
 
 async def test_asked_it_reads_everything_again_at_once(watched: Watched) -> None:
     """Also the secrets' files, which nothing in the configuration's own files tells of."""
-    watched.write("secret", "two")
+    watched.write("secret", "two-secrets-of-16-bytes")
     watched.reloader.ask()
     await watched.until(lambda: bool(watched.adopted))
     [secret] = watched.adopted[0].sources["relay"].auth.secrets  # type: ignore[attr-defined]
-    assert secret.reveal() == b"two"
+    assert secret.reveal() == b"two-secrets-of-16-bytes"
 
 
 async def test_a_symlink_that_is_swapped_is_a_change(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """The supervisor on a real store: jobs in hand are finished, and Redis' trouble is not its end."""
 
 import asyncio
+import pickle
 from collections.abc import Mapping
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +20,7 @@ from bridge.records import NotificationClaim
 from bridge.redis_checks import Finding
 from bridge.rules import RuleSet
 from bridge.store import Store
-from bridge.worker import Supervisor, _close
+from bridge.worker import QUEUE, Supervisor, _close
 from tests.contract.test_store import ended, note
 
 
@@ -162,3 +164,29 @@ async def test_a_connection_that_does_not_close_is_left(capsys: pytest.CaptureFi
 
     await _close(SimpleNamespace(pool=SimpleNamespace(aclose=aclose)))  # type: ignore[arg-type]
     assert "worker.close_failed" in capsys.readouterr().out
+
+
+class Bomb:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+async def test_jobs_are_never_pickled(store: Store, tmp_path: Path) -> None:
+    """What runs code when it is unpickled runs none: it is thrown away, and the worker works on."""
+    bomb = pickle.dumps({"t": 1, "f": "report", "a": Bomb(tmp_path / "blown"), "k": {}, "et": 1, "r": None})
+    await store.redis.set("arq:job:bomb", bomb, ex=60)
+    await store.redis.zadd(QUEUE, {"bomb": 1})
+    await ended(store, note("msg_1"))
+    built, slow = supervisor(store)
+    running = asyncio.create_task(built.run())
+    await built._ring(["msg_1"])
+    await asyncio.wait_for(slow.began.wait(), 10)
+    built.stop()
+    await running
+    assert await store.redis.zscore(QUEUE, "bomb") is None
+    assert not (tmp_path / "blown").exists()
+    pickle.loads(bomb)  # noqa: S301 - our own, to see that it is one
+    assert (tmp_path / "blown").exists()

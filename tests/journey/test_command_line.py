@@ -282,7 +282,7 @@ def test_the_demo_goes_on_serving_until_it_is_told_to_stop(
     process = started(processes, environment(config, COLUMNS="160"), "demo")
     assert process.stdout is not None
     seen = ""
-    while "Still serving" not in seen:
+    while "The page is at" not in seen:
         line = process.stdout.readline()
         assert line, seen
         seen += line

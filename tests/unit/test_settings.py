@@ -9,6 +9,8 @@ import pytest
 from bridge.errors import SettingsError
 from bridge.settings import Settings
 
+LONG = "0123456789abcdef0123456789abcdef"
+
 
 def problems(environ):
     """Return what is wrong with an environment."""
@@ -33,20 +35,24 @@ def test_reads_every_variable():
             "BRIDGE_CONFIG": "/etc/bridge.yaml",
             "BRIDGE_REDIS_URL": "rediss://u:p@r:6379/0",
             "BRIDGE_HOST": "0.0.0.0",  # noqa: S104 - what containers say
+            "BRIDGE_API_RATE": "10/s",
+            "BRIDGE_TRUSTED_PROXIES": "10.0.0.0/8, fd00::/8",
             "BRIDGE_PORT": "0",
             "BRIDGE_PUBLIC_URL": "https://b.example.com/sub/",
             "BRIDGE_DATA_DIR": "/data",
-            "BRIDGE_API_TOKENS": "one, two",
-            "BRIDGE_READ_TOKENS": "three",
+            "BRIDGE_API_TOKENS": f"{LONG}1, {LONG}2",
+            "BRIDGE_READ_TOKENS": f"{LONG}3",
             "BRIDGE_LOG": "json",
         }
     )
     assert (settings.config, settings.data_dir) == (Path("/etc/bridge.yaml"), Path("/data"))
     assert (settings.redis_url.text(), settings.port) == ("rediss://u:p@r:6379/0", 0)
     assert (settings.public_url, settings.log) == ("https://b.example.com/sub", "json")
-    assert list(settings.api_tokens) == [b"one", b"two"]
-    assert list(settings.read_tokens) == [b"three"]
+    assert list(settings.api_tokens) == [f"{LONG}1".encode(), f"{LONG}2".encode()]
+    assert list(settings.read_tokens) == [f"{LONG}3".encode()]
     assert len(settings.read_tokens + settings.api_tokens) == 3
+    assert (settings.api_rate.most, settings.api_rate.seconds) == (10, 1)
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "fd00::/8"]
 
 
 @pytest.mark.parametrize("url", ["redis://r", "rediss://r", "unix:///run/redis", "sentinel://h1,h2/name"])
@@ -95,6 +101,9 @@ def test_is_shown_without_secrets():
         ({"BRIDGE_HOST": " "}, "BRIDGE_HOST: is empty: give it a value or leave it unset"),
         ({"BRIDGE_LOG": "yaml"}, "BRIDGE_LOG: 'yaml' is neither json nor console"),
         ({"BRIDGE_API_TOKENS": "a,,b"}, "BRIDGE_API_TOKENS: holds an empty token: separate tokens by single commas"),
+        ({"BRIDGE_API_TOKENS": "schlüssel"}, "BRIDGE_API_TOKENS: holds a token with characters that a header cannot"),
+        ({"BRIDGE_API_RATE": "many"}, "BRIDGE_API_RATE: 'many' is not a rate: write a number and a unit"),
+        ({"BRIDGE_TRUSTED_PROXIES": "nginx"}, "BRIDGE_TRUSTED_PROXIES: 'nginx' does not appear to be an IPv4 or IPv6"),
         ({"BRIDGE_API_TOKENS": ""}, "BRIDGE_API_TOKENS: is empty: give it a value or leave it unset"),
         ({"BRIDGE_API_TOKENS_FILE": "/gone"}, "BRIDGE_API_TOKENS: the file /gone cannot be read: No such file or dir"),
     ],
@@ -148,3 +157,31 @@ def test_tells_every_problem_at_once():
         "BRIDGE_PORT",
         "BRIDGE_LOG",
     ]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"BRIDGE_HOST": "0.0.0.0"},  # noqa: S104 - what containers say
+        {"BRIDGE_HOST": "bridge.internal"},
+        {"BRIDGE_HOST": "::"},
+        {"BRIDGE_PUBLIC_URL": "https://bridge.example.com"},
+    ],
+)
+def test_tokens_that_could_be_guessed_are_refused_where_others_may_try(where):
+    """Which of them, how long one must be and how to make one; the token itself is not shown."""
+    tokens = {"BRIDGE_API_TOKENS": f"{LONG},hunter2", "BRIDGE_READ_TOKENS": "x" * 31}
+    found = problems(where | tokens)
+    assert [problem.partition(" is ")[0] for problem in found] == [
+        "BRIDGE_API_TOKENS: token 2",
+        "BRIDGE_READ_TOKENS: token 1",
+    ]
+    assert all("32 characters" in problem and "secrets.token_urlsafe(32)" in problem for problem in found)
+    assert not any("hunter2" in problem for problem in found)
+
+
+@pytest.mark.parametrize("where", [{}, {"BRIDGE_HOST": "::1"}, {"BRIDGE_PUBLIC_URL": "http://localhost:8080"}])
+def test_a_laptop_may_have_short_tokens(where):
+    """What only this machine reaches is developed with tokens that can be typed."""
+    settings = Settings.load({"BRIDGE_API_TOKENS": "t", **where})
+    assert settings.local
