@@ -6,6 +6,7 @@ methods are the behaviour. It owns no loop, no retry and no logging: it answers,
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
@@ -167,6 +168,18 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask, harmlessly, whether the credentials are good; as `Engine.probe` does."""
+        raise NotImplementedError
+
+    @property
+    def catches_up(self) -> timedelta | None:
+        """How often its sender is asked for what it could not deliver; None: it cannot be asked."""
+        return None
+
+    async def catch_up(self, outbound: Outbound, since: timedelta, most: int) -> list[str]:
+        """Have the sender send again what it could not deliver within the last `since`, at most so many.
+
+        Returns the ids of what was asked for, the oldest first. Raises BridgeError when it cannot be asked.
+        """
         raise NotImplementedError
 
     def texts(self) -> dict[str, Text]:

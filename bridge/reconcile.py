@@ -8,15 +8,19 @@ import asyncio
 import re
 import time
 from datetime import datetime, timedelta
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from bridge.duration import Duration
 from bridge.errors import BridgeError
 from bridge.github_api import GITHUB_API, headers, wait_seconds
 from bridge.outbound import Answer, Outbound
+from bridge.secret import Secret
 
-_HOOK = re.compile(r"(repos/[\w.-]+/[\w.-]+|orgs/[\w.-]+)/hooks/[0-9]+", re.ASCII)
+_HOOK = r"(repos/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+|orgs/[A-Za-z0-9_.-]+)/hooks/[0-9]+"
+_SHORTEST_EVERY = timedelta(minutes=5)
 _NEXT = re.compile(r'<([^>]+)>;\s*rel="next"')
 _PAGE = 100
 _MAX_BYTES = 5_000_000
@@ -24,6 +28,24 @@ _TIMEOUT_SECONDS = 20.0
 _PACE_SECONDS = 1.0
 """Between two requests that change something, as GitHub asks for (best practices for the REST API)."""
 _LONGEST_WAIT_SECONDS = 120.0
+
+
+class Reconcile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When GitHub is asked for the deliveries of a webhook that it could not make."""
+
+    hook: Annotated[
+        str, Meta(pattern=f"^{_HOOK}$", description="repos/OWNER/REPO/hooks/ID or orgs/ORG/hooks/ID, as its page's URL")
+    ]
+    """The webhook's path in GitHub's API."""
+    every: Duration = Duration(hours=1)
+    """How often; at most every five minutes."""
+    token: Secret | None = None
+    """May administer the webhook; by default the source's own token."""
+
+    def __post_init__(self) -> None:
+        """Refuse to ask all the time: GitHub counts every request."""
+        if self.every < _SHORTEST_EVERY:
+            raise ValueError("`every` is at least 5m: GitHub counts every request")
 
 
 class CannotReconcile(BridgeError):
@@ -55,7 +77,7 @@ class GitHubHook:
         pace_seconds: float = _PACE_SECONDS,
     ) -> None:
         """Take the hook's path (`repos/OWNER/REPO/hooks/ID` or `orgs/ORG/hooks/ID`); raises CannotReconcile."""
-        if not _HOOK.fullmatch(hook):
+        if not re.fullmatch(_HOOK, hook):
             raise CannotReconcile(
                 f"{hook!r} is not a webhook's path: write repos/OWNER/REPO/hooks/ID or orgs/ORG/hooks/ID"
             )

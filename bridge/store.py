@@ -28,7 +28,7 @@ from typing import Any
 
 import msgspec
 from msgspec import structs
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ResponseError
 
 from bridge.clock import Clock
@@ -99,8 +99,13 @@ class Store:
         self.keep_for(retention)
         self.durability = durability
         self._replication = Replication(strict=durability == "strict", expected=url.startswith("sentinel:"))
-        self.redis = Redis(connection_pool=pool(url, changing))
+        self._changing = changing
+        self.redis = Redis(connection_pool=self.new_pool())
         self._scripts = Scripts(self.redis, self._replication)
+
+    def new_pool(self) -> ConnectionPool:
+        """Return another pool of connections to the same Redis, for arq."""
+        return pool(self.url, self._changing)
 
     def keep_for(self, retention: timedelta) -> None:
         """Keep the bodies of what comes from now on for so long, and all records at least as long."""

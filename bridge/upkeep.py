@@ -5,10 +5,13 @@ Every worker may do any of it at any time; none of it is needed for a promise to
 
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import structlog
 
+from bridge.errors import BridgeError
 from bridge.model import Status
+from bridge.parts import Bridge
 from bridge.records import RECORD_ERRORS, Fields, read_execution, read_notification_record
 from bridge.scripting import redis_errors
 from bridge.store import TRIGGER_LEASE_SECONDS, Store
@@ -25,6 +28,12 @@ KINDS = {
 }
 """The keys that belong to no one record, and what Redis calls each."""
 _SCAN = 500
+_MOST_ASKED = 15
+"""For redelivery at a time: GitHub wants a second between two, and a job has thirty."""
+_CATCH_UP_SECONDS = 50
+"""Nobody else asks meanwhile."""
+_OVERLAP = timedelta(minutes=10)
+_GITHUB_KEEPS = timedelta(days=3)
 
 log = structlog.get_logger()
 
@@ -39,6 +48,38 @@ async def trim(store: Store) -> None:
             pipeline.zremrangebyscore(index, "-inf", oldest)
         pipeline.expire("gb:dead", store.record_seconds)
         await pipeline.execute()
+
+
+async def catch_up(bridge: Bridge) -> None:
+    """Ask the senders whose time has come for what they could not deliver; raises StoreUnavailable."""
+    for name, source in bridge.config.sources.items():
+        every = source.catches_up
+        since = None if every is None else await _since(bridge.store, name, every)
+        if since is None:
+            continue
+        try:
+            asked = await source.catch_up(bridge.outbound, since, _MOST_ASKED)
+        except BridgeError as error:
+            log.warning("source.not_caught_up", source=name, reason=str(error))
+            continue
+        if asked:
+            log.info("source.caught_up", source=name, asked=asked)
+        if len(asked) < _MOST_ASKED:  # else the rest is asked for in a minute
+            async with redis_errors():
+                seconds, _ = await bridge.store.redis.time()
+                await bridge.store.redis.set(f"gb:caught-up:{name}", seconds, ex=bridge.store.record_seconds)
+
+
+async def _since(store: Store, name: str, every: timedelta) -> timedelta | None:
+    """Return how far back to look, None when it is not time yet or another worker is at it."""
+    async with redis_errors():
+        last = await store.redis.get(f"gb:caught-up:{name}")
+        seconds, _ = await store.redis.time()
+        ago = timedelta(seconds=seconds - int(last)) if last and last.isdigit() else _GITHUB_KEEPS
+        if ago < every or not await store.redis.set(f"gb:catching-up:{name}", "1", nx=True, ex=_CATCH_UP_SECONDS):
+            return None
+    # What fell between: an attempt may take GitHub a while to give up.
+    return min(ago + _OVERLAP, _GITHUB_KEEPS)
 
 
 async def mend(store: Store) -> list[str]:

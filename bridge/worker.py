@@ -25,7 +25,6 @@ from bridge import pipeline, reports, upkeep
 from bridge.errors import StoreUnavailable
 from bridge.parts import Bridge
 from bridge.records import Claim, Step
-from bridge.redis_pool import pool
 from bridge.tasks import end
 from bridge.tracker import Tracker
 
@@ -107,6 +106,7 @@ class Supervisor:
             cron_jobs=[
                 cron(_job(self._sweep), name="sweep", second=set(range(0, 60, 5)), timeout=10, keep_result=0),
                 cron(_job(self._upkeep), name="upkeep", second=30, timeout=JOB_SECONDS, keep_result=0),
+                cron(_job(self._catch_up), name="catch_up", second=10, timeout=JOB_SECONDS, keep_result=0),
             ],
             redis_pool=self._connect(),
             queue_name=QUEUE,
@@ -127,7 +127,7 @@ class Supervisor:
 
     def _connect(self) -> ArqRedis:
         return ArqRedis(
-            connection_pool=pool(self.bridge.store.url),
+            connection_pool=self.bridge.store.new_pool(),
             default_queue_name=QUEUE,
             job_serializer=msgspec.msgpack.encode,
             job_deserializer=msgspec.msgpack.decode,
@@ -172,6 +172,13 @@ class Supervisor:
                 say = log.error if finding.refused else log.warning
                 say("store.unfit" if finding.refused else "store.doubtful", finding=finding.text)
         self._found = {finding.text for finding in found}
+
+    async def _catch_up(self, _: dict[Any, Any]) -> None:
+        """Ask for what senders could not deliver."""
+        try:
+            await upkeep.catch_up(self.bridge)
+        except StoreUnavailable as error:
+            log.warning("store.unavailable", reason=str(error))
 
     async def _ring(self, notification_ids: list[str], after_seconds: float = 0) -> None:
         for notification_id in notification_ids:

@@ -7,6 +7,7 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -24,6 +25,7 @@ from bridge.github_values import commit
 from bridge.model import Event
 from bridge.outbound import Outbound
 from bridge.paths import at
+from bridge.reconcile import GitHubHook, Reconcile
 from bridge.scheme import PRESETS, without_credentials
 from bridge.secret import Secret
 from bridge.signatures import Secrets
@@ -45,6 +47,8 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
     """For commands in comments: asks for the head of a pull request, reacts and answers."""
     api_url: str = GITHUB_API
     """GitHub Enterprise Server: https://HOST/api/v3."""
+    reconcile: Reconcile | None = None
+    """Asks GitHub, every now and then, to send again what it could not deliver; by itself it never does."""
     dedupe: Literal["guid", "body"] = "guid"
     """What a repeat is known by. Only the body is signed: with `body` a captured delivery cannot be sent again under
     another GUID, but two equal `repository_dispatch` events run once."""
@@ -61,6 +65,8 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
         """Refuse secrets that can be guessed, and an API URL that paths cannot be appended to."""
         refuse_weak(PRESETS["github"], self.secrets)
         base_url(self.api_url)
+        if self.reconcile is not None and self._reconciling() is None:
+            raise ValueError("`reconcile` needs a token that may administer the webhook: give it one, or the source")
 
     @classmethod
     def doubt(cls, event: str) -> str | None:
@@ -123,6 +129,25 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
             command=command,
             ignored="GitHub's ping says that the webhook is set up; it starts nothing" if name == "ping" else None,
         )
+
+    def _reconciling(self) -> Secret | None:
+        return self.token if self.reconcile is None else self.reconcile.token or self.token
+
+    @property
+    def catches_up(self) -> timedelta | None:
+        """How often GitHub is asked."""
+        return None if self.reconcile is None else self.reconcile.every
+
+    async def catch_up(self, outbound: Outbound, since: timedelta, most: int) -> list[str]:
+        """Ask for redelivery of what failed; safe, for a redelivery keeps its GUID."""
+        token = self._reconciling()
+        if self.reconcile is None or token is None:
+            return []
+        hook = GitHubHook(outbound, self.reconcile.hook, token.text(), api_url=base_url(self.api_url))
+        asked = (await hook.failed(since))[:most]
+        for attempt in asked:
+            await hook.redeliver(attempt)
+        return [attempt.guid for attempt in asked]
 
     async def complete(self, outbound: Outbound, event: Event) -> Event:
         """Ask for the pull request that was commented on, for an issue_comment has none of its branches and commits.
