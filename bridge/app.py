@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, metrics, operator_api, pipeline
+from bridge import contracts, files, metrics, operator_api, pipeline
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
 from bridge.errors import BodyTimeout, Refusal, StoreUnavailable, TooLarge, Unfindable, Unreadable, WrongState
@@ -156,7 +156,7 @@ def build(
 ) -> Litestar:
     """Assemble the application; `parts` is opened and closed by whoever calls."""
     return Litestar(
-        route_handlers=[receive, livez, readyz, prometheus, ROUTER, operator_api.ROUTER],
+        route_handlers=[receive, livez, readyz, prometheus, files.follow, ROUTER, operator_api.ROUTER],
         state=State(
             {
                 "bridge": parts,

@@ -4,6 +4,7 @@ Works on what could be read, so that one run reports misspelt keys and misspelt 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path as File
 from typing import Any
 
 from msgspec import Struct
@@ -111,12 +112,12 @@ class _Scope:
         return None
 
 
-def check(parts: Parts) -> None:
-    """Report everything in the parts that cannot work."""
+def check(parts: Parts, folder: File) -> None:
+    """Report everything in the parts that cannot work; `folder` is where the configuration lies."""
     for entry in parts.sources.values():
         _check_source(entry)
     for entry in parts.templates.values():
-        _check_template(entry, parts.engines)
+        _check_template(entry, parts.engines, folder)
     for entry in parts.rules:
         _check_rule(entry, parts)
     used = {name for entry in parts.rules for name in entry.value.notify}
@@ -148,15 +149,14 @@ def _check_texts(entry: Entry, scope: _Scope, used_by: str = "") -> None:
             entry.problem(path, problem + used_by)
 
 
-def _check_template(entry: Entry, engines: Mapping[str, Entry]) -> None:
+def _check_template(entry: Entry, engines: Mapping[str, Entry], folder: File) -> None:
     template: Template = entry.value
     if template.engine and template.engine not in engines:
         entry.problem(("engine",), unknown("engine", template.engine, engines))
     elif template.engine and template.id:
         engine = engines[template.engine].value
-        problem = engine.problem(template.id) if isinstance(engine, Engine) else None
-        if problem:
-            entry.problem(("id",), problem)
+        for where, problem in engine.problems(template, folder) if isinstance(engine, Engine) else ():
+            entry.problem(where, problem)
     for name, variable in template.variables.items():
         _check_variable(entry, name, variable)
 

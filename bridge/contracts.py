@@ -5,16 +5,18 @@ methods are the behaviour. It owns no loop, no retry and no logging: it answers,
 `Refusal` (sources), `Transient`, `Permanent`, `Ambiguous` (engines, notifiers).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
 from bridge.duration import Duration
-from bridge.errors import BadSignature, Refusal
+from bridge.errors import BadSignature, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Event, Execution, Progress, Status
+from bridge.model import Event, Execution, Link, Progress, Status
 from bridge.outbound import Outbound
+from bridge.rules import Template
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
 
@@ -128,6 +130,12 @@ class Order(Struct, frozen=True, kw_only=True):
     """The engine's own id of the workflow, as the template's `id:` has it."""
     variables: dict[str, str]
     execution_id: str
+    options: dict[str, Any] = {}
+    """What the template says beyond `Template`'s own keys, as JSON has it: this engine's `mode: sync`."""
+    variable_options: dict[str, dict[str, Any]] = {}
+    """What its variables say beyond `Variable`'s own keys: `{"prompt": {"input": "6.text"}}`."""
+    folder: Path = Path()
+    """Where the configuration lies: what a template's `id:` may be relative to."""
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -138,23 +146,42 @@ class Started(Struct, frozen=True, kw_only=True):
     """Where a person can look at the run."""
 
 
+class File(Struct, frozen=True, kw_only=True):
+    """An output that the engine keeps, and shows only to its key or for a while: people get a link of ours to it."""
+
+    reference: str
+    """What `Engine.locate` needs to find it again; never shown."""
+    type: str | None = None
+    """Its media type, where it is known."""
+    size: int | None = None
+    """In bytes, where it is known."""
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """The engine's word on a run, in our words."""
 
     status: Status
     """pending, running, review_pending, completed, failed, cancelled or skipped; never one of ours."""
     progress: Progress | None = None
-    outputs: dict[str, str] = {}
+    outputs: dict[str, str | Link | File] = {}
+    """By name: text, a link that is good for everybody and for good, or a file of the engine's."""
     reason: str | None = None
+
+
+Complaint = tuple[tuple[str, ...], str]
+"""The keys that lead to a place in a template, and what is wrong there."""
 
 
 class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """A remote workflow system. Every engine takes `poll:`."""
 
+    template: ClassVar[type[Template]] = Template
+    """What its templates are; an engine with keys of its own for them, or for their variables, names its subclass."""
+
     poll: Poll = Poll()
 
-    def problem(self, template_id: str) -> str | None:
-        """Say what is wrong with a template's `id:`, at load; None: nothing."""
+    def problems(self, template: Template, folder: Path) -> Iterable[Complaint]:
+        """Say what is wrong with a template of this engine, at load; `folder` is where the configuration lies."""
         raise NotImplementedError
 
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
@@ -171,6 +198,10 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Raises Transient when the answer is not to be had now, Permanent when the engine does not know the run.
         """
         raise NotImplementedError
+
+    async def locate(self, outbound: Outbound, reference: str) -> str:  # noqa: ARG002 - for those who override it
+        """Return a URL at which anybody can have a `File`, if only for a while; raises as `fetch` does."""
+        raise Permanent("this engine keeps no files")
 
     async def probe(self, outbound: Outbound) -> str | None:  # noqa: ARG002 - for those who override it
         """Ask, harmlessly, whether the credentials are good, for `doctor`; None: they are, or nothing can be asked.

@@ -15,7 +15,7 @@ from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event
 from bridge.records import Recipient, Record
-from bridge.rules import Rule, RuleResult, evaluate, help_text
+from bridge.rules import Rule, RuleResult, evaluate, help_text, own_keys
 
 
 class Decision(Struct, frozen=True, kw_only=True):
@@ -80,6 +80,7 @@ def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variable
         template_id=template.id,
         variables=variables,
         deadline_seconds=template.deadline.total_seconds(),
+        **own_keys(template),
         on_unknown=rule.on_unknown,
         notify=[_recipient(config, name, event.names()) for name in rule.notify],
     )

@@ -11,7 +11,7 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from bridge import metrics, pauses
+from bridge import metrics, outputs, pauses
 from bridge.clock import rfc3339
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
 from bridge.decision import decide, derived_id
@@ -155,7 +155,14 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
 
 async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     record = claim.record
-    order = Order(template_id=record.template_id, variables=record.variables, execution_id=claim.execution.id)
+    order = Order(
+        template_id=record.template_id,
+        variables=record.variables,
+        execution_id=claim.execution.id,
+        options=record.options,
+        variable_options=record.variable_options,
+        folder=bridge.config.folder,
+    )
     # A worker that slept between its claim and the first byte must not send: by then others call it lost.
     not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
     point("claim.after")
@@ -229,11 +236,12 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         was,
         status=seen.status,
         progress=seen.progress or was.progress,
-        outputs=seen.outputs if seen.status.final else was.outputs,
         reason=seen.reason,
     )
     if seen.status.final:
-        return Step(execution=now, again_seconds=None, note=seen.reason or "")
+        found, files = outputs.shown(seen.outputs, bridge.public_url, was.id)
+        ended = structs.replace(now, outputs=found)
+        return Step(execution=ended, again_seconds=None, note=seen.reason or "", files=files)
     return _look_again(engine, claim, now)
 
 

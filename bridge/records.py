@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from bridge.clock import Clock, rfc3339
-from bridge.model import Change, Delivery, Execution, Notification, Progress, Status
+from bridge.model import Change, Delivery, Execution, Notification, Output, Progress, Status
 
 
 class Recipient(Struct, frozen=True):
@@ -28,6 +28,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     template_id: str
     variables: dict[str, str]
     deadline_seconds: float
+    options: dict[str, Any] = {}
+    variable_options: dict[str, dict[str, Any]] = {}
     on_unknown: str = "hold"
     notify: list[Recipient] = []
 
@@ -92,6 +94,8 @@ class Step(Struct, frozen=True, kw_only=True):
     """Until the next step; None: the execution has ended."""
     note: str = ""
     """For the history, when the status changed."""
+    files: dict[str, str] = {}
+    """Of the outputs that are the engine's files: the last part of our link -> the engine's reference."""
     reached: bool = False
     """Whether the engine has seen this execution: a repeat of its delivery must not start it again."""
     started_ms: float | None = None
@@ -135,7 +139,7 @@ class NotificationRecord(Struct, frozen=True, kw_only=True):
 decode_record = msgspec.json.Decoder(Record).decode
 _decode_notification = msgspec.json.Decoder(NotificationRecord).decode
 decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
-_decode_outputs = msgspec.json.Decoder(dict[str, str]).decode
+_decode_outputs = msgspec.json.Decoder(dict[str, Output]).decode
 _WORTH_COMPRESSING_BYTES = 1024
 _COMPRESSED = b"\0z"
 """Only what was read as JSON or a form is stored, and neither can begin like this."""
@@ -308,6 +312,7 @@ def changed_fields(claim: Claim, step: Step) -> dict[str, str | float | bytes]:
         fields["progress"] = f"{now.progress.done}/{now.progress.total}"
     if now.outputs != was.outputs:
         fields["outputs"] = msgspec.json.encode(now.outputs)
+        fields["files"] = msgspec.json.encode(step.files)
     if step.reached:
         fields["reached"] = 1
     if step.started_ms is not None:

@@ -27,6 +27,7 @@ from msgspec import structs
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from bridge import outputs
 from bridge.clock import Clock
 from bridge.errors import Unreadable
 from bridge.model import Delivery, Durability, Execution, Notification, Status
@@ -42,6 +43,7 @@ from bridge.records import (
     Step,
     Stored,
     changed_fields,
+    decode_record,
     pack_body,
     read_claims,
     read_delivery,
@@ -246,6 +248,13 @@ class Store:
                 return read_notification(id_, fields) if fields else None
         except Unreadable as error:
             return Notification(id=id_, notifier="", status=told, state="dead", last_error=str(error))
+
+    async def file(self, execution_id: str, part: str) -> tuple[str, str] | None:
+        """Return the engine and its reference of an output's file; raises Unreadable and StoreUnavailable."""
+        fields = await self._hash(f"gb:x:{execution_id}")
+        with _readable(f"execution {execution_id!r}"):
+            found = outputs.reference(fields, part) if fields else None
+            return None if found is None else (decode_record(fields["record"]).engine, found)
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return one delivery as the API shows it; raises Unreadable and StoreUnavailable."""

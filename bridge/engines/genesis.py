@@ -4,6 +4,8 @@ https://help.genesis.autify.com/integrations/api-guide.md
 """
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -11,10 +13,11 @@ from uuid import UUID
 import msgspec
 
 from bridge.addresses import base_url
-from bridge.contracts import Engine, Order, Snapshot, Started
+from bridge.contracts import Complaint, Engine, File, Order, Snapshot, Started
 from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
-from bridge.model import Progress, Status
+from bridge.model import Link, Progress, Status
 from bridge.outbound import Answer, Outbound
+from bridge.rules import Template
 from bridge.secret import Secret
 
 MAX_PAYLOAD_BYTES = 10_000_000
@@ -73,13 +76,14 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Refuse a base URL that paths cannot be appended to."""
         base_url(self.base_url)
 
-    def problem(self, template_id: str) -> str | None:
+    def problems(self, template: Template, folder: Path) -> Iterator[Complaint]:  # noqa: ARG002 - Genesis needs no file
         """Require a UUID: Genesis answers anything else with 400 `Invalid template ID`."""
         try:
-            plain = str(UUID(template_id)) == template_id.lower()
+            plain = str(UUID(template.id)) == template.id.lower()
         except ValueError:
             plain = False
-        return None if plain else "a Genesis workflow's id is a UUID: copy it from the workflow's API endpoint"
+        if not plain:
+            yield ("id",), "a Genesis workflow's id is a UUID: copy it from the workflow's API endpoint"
 
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run.
@@ -212,14 +216,14 @@ def _progress(found: _Execution) -> Progress | None:
     return Progress(done, total)
 
 
-def _outputs(state: msgspec.Raw) -> dict[str, str]:
+def _outputs(state: msgspec.Raw) -> dict[str, str | Link | File]:
     """Return what each block put out, by the block's name; the vendor's own client, too, skips what is empty."""
     try:
         found = msgspec.json.decode(state)
     except (ValueError, RecursionError):
         return {}
     blocks = found.get("blocks") if isinstance(found, dict) else None
-    outputs: dict[str, str] = {}
+    outputs: dict[str, str | Link | File] = {}
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
         text = _text(block.get("output")) if isinstance(block, dict) else ""
         if text and len(outputs) < MAX_OUTPUTS:

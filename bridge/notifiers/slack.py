@@ -14,7 +14,7 @@ from bridge.addresses import HTTPS_PORT, base_url, origin, parse
 from bridge.contracts import Message, Notifier
 from bridge.errors import Ambiguous, AttemptError, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import Execution, Status
+from bridge.model import Execution, Link, Output, Status
 from bridge.mrkdwn import escape
 from bridge.outbound import Answer, Outbound
 from bridge.secret import Secret
@@ -254,9 +254,8 @@ def _message(execution: Execution) -> dict[str, Any]:
     blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution)))]
     if execution.reason:
         blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
-    for output, text in list(execution.outputs.items())[:_MAX_OUTPUTS]:
-        heading = escape(output, _MAX_NAME_CHARACTERS)
-        blocks.append(_section(f"*{heading}*\n{escape(text, _MAX_OUTPUT_CHARACTERS)}"))
+    for output, value in list(execution.outputs.items())[:_MAX_OUTPUTS]:
+        blocks.append(_section(_output(escape(output, _MAX_NAME_CHARACTERS), value)))
     more = len(execution.outputs) - _MAX_OUTPUTS
     if more > 0:
         blocks.append(_context(f"and {more} more outputs"))
@@ -271,10 +270,26 @@ def _facts(execution: Execution) -> Iterator[str]:
         took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
         minutes, seconds = divmod(round(took.total_seconds()), 60)
         yield f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    link = execution.url or ""
-    if link.startswith(("https://", "http://")) and len(link) <= _MAX_LINK_CHARACTERS:
-        # `|` would begin the link's text.
-        yield f"<{escape(link).replace('|', '%7C')}|Open>"
+    link = _link(execution.url or "", "Open")
+    if link:
+        yield link
+
+
+def _output(heading: str, value: Output) -> str:
+    if not isinstance(value, Link):
+        return f"*{heading}*\n{escape(value, _MAX_OUTPUT_CHARACTERS)}"
+    about = [escape(value.type, _MAX_NAME_CHARACTERS)] if value.type else []
+    about += [f"{value.size:,} bytes"] if value.size is not None else []
+    told = f" ({', '.join(about)})" if about else ""
+    return f"*{_link(value.url, heading.replace('|', '/')) or heading}*{told}"
+
+
+def _link(url: str, text: str) -> str:
+    """Return a link as mrkdwn has it; nothing where the URL is none a person should follow."""
+    if not url.startswith(("https://", "http://")) or len(url) > _MAX_LINK_CHARACTERS:
+        return ""
+    # `|` would begin the link's text.
+    return f"<{escape(url).replace('|', '%7C')}|{text}>"
 
 
 def _section(text: str) -> dict[str, Any]:

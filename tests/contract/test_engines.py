@@ -6,6 +6,7 @@ import json
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from bridge.engines.genesis import Genesis
 from bridge.errors import Ambiguous, Blocked, Permanent, Transient
 from bridge.model import Progress, Status
 from bridge.outbound import Outbound
+from bridge.rules import Template
 from bridge.secret import Secret
 from tests.http_server import always, answer, serve
 
@@ -323,7 +325,9 @@ async def test_genesis_is_spared_what_it_would_refuse(outbound):
 )
 def test_genesis_workflows_have_uuids(template_id, good):
     """A template's id is checked at load, for Genesis would refuse it at midnight."""
-    assert (_genesis("https://g.example.com").problem(template_id) is None) is good
+    template = Template(engine="genesis", id=template_id)
+    complaints = list(_genesis("https://g.example.com").problems(template, Path()))
+    assert [where for where, _ in complaints] == ([] if good else [("id",)])
 
 
 @pytest.mark.parametrize("wrong", ["genesis.example.com", "https://g.example.com?x=1", "https://u:p@g.example.com", ""])

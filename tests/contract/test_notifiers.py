@@ -17,7 +17,7 @@ from bridge.contracts import Message, Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import FINAL, Change, Execution, Notification, Progress, Status
+from bridge.model import FINAL, Change, Execution, Link, Notification, Progress, Status
 from bridge.notifiers import NOTIFIERS
 from bridge.notifiers.callback import Callback
 from bridge.notifiers.slack import Slack, SlackReply
@@ -241,12 +241,17 @@ async def test_a_cancelled_attempt_leaves_nothing_behind(outbound, world):
 
 def test_callbacks_tell_the_execution():
     """The body is the event that Standard Webhooks describes, about everything but the deliveries of messages."""
-    body = json.loads(_callback().compose(EXECUTION))
+    link = Link(url="https://bridge/files/x_1/abc", type="image/png", size=7)
+    execution = msgspec.structs.replace(EXECUTION, outputs={"summary": "all good", "shot.png": link})
+    body = json.loads(_callback().compose(execution))
     assert (body["type"], body["timestamp"]) == ("execution.completed", "2026-03-16T10:04:06.400Z")
     data = body["data"]
     assert set(data) == {field.name for field in msgspec.structs.fields(Execution)} - {"notifications"}
     assert data["progress"] == {"done": 5, "total": 5}
-    assert data["outputs"] == {"summary": "all good"}
+    assert data["outputs"] == {
+        "summary": "all good",
+        "shot.png": {"url": "https://bridge/files/x_1/abc", "type": "image/png", "size": 7},
+    }
 
 
 def test_callbacks_carry_the_time_of_the_change():
@@ -382,6 +387,20 @@ def test_slack_tells_the_result():
         "*summary*\nall good",
     ):
         assert part in shown
+
+
+def test_slack_links_to_files():
+    """With their type and size, where they are known; a URL nobody should follow is no link."""
+    outputs = {
+        "a|b.png": Link(url="https://bridge/files/x_1/abc", type="image/png", size=123_456),
+        "c.bin": Link(url="https://bridge/files/x_1/def"),
+        "d": Link(url="javascript:x"),
+    }
+    shown = _text_of(_slack("https://slack.com").compose(msgspec.structs.replace(EXECUTION, outputs=outputs)))
+    assert "*<https://bridge/files/x_1/abc|a/b.png>* (image/png, 123,456 bytes)" in shown
+    assert "*<https://bridge/files/x_1/def|c.bin>*\n" in shown
+    assert "*d*" in shown
+    assert "javascript" not in shown
 
 
 def test_slack_tells_short_runs_in_seconds():

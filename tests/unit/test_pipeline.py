@@ -9,10 +9,10 @@ from msgspec import Struct, structs
 
 from bridge.clock import Clock
 from bridge.config import Config
-from bridge.contracts import Engine, Message, Notifier, Order, Poll, Snapshot, Started
+from bridge.contracts import Engine, File, Message, Notifier, Order, Poll, Snapshot, Started
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, Blocked, Permanent, Transient
-from bridge.model import Execution, Progress, Status
+from bridge.model import Execution, Link, Progress, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.pipeline import step
@@ -268,6 +268,18 @@ async def test_an_end_is_told_with_its_outputs() -> None:
     assert told.finished_at is not None
     assert told.history[-1].status == Status.COMPLETED
     assert (new.address, new.in_order) == ({"to": "x"}, True)
+
+
+async def test_an_engines_files_are_told_as_links_of_ours() -> None:
+    """The link is made with the end, so that the message that tells it has it already."""
+    outputs = {"shot.png": File(reference="secret-reference", type="image/png")}
+    found = await taken(Given(), Snapshot(status=Status.COMPLETED, outputs=outputs))
+    [(part, kept)] = found.files.items()
+    assert kept == "secret-reference"
+    [new] = found.notifications
+    told = msgspec.json.decode(new.body, type=Execution)
+    assert told.outputs == {"shot.png": Link(url=f"http://x/files/x_1/{part}", type="image/png")}
+    assert b"secret-reference" not in new.body
 
 
 async def test_the_same_message_has_the_same_id_whoever_makes_it() -> None:
