@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 
 from bridge.addresses import base_url
+from bridge.answers import MAX_OUTPUT_CHARACTERS, MAX_REASON_CHARACTERS, as_text, cut, json_object
 from bridge.contracts import Complaint, Engine, File, Order, Snapshot, Started
 from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
 from bridge.model import Link, Progress, Status
@@ -23,7 +24,6 @@ from bridge.secret import Secret
 MAX_PAYLOAD_BYTES = 10_000_000
 """'10 MB' in the API guide; read in the way that is safe."""
 MAX_OUTPUTS = 50
-MAX_OUTPUT_CHARACTERS = 4_000
 
 _TRIGGER_SECONDS = 30.0
 _FETCH_SECONDS = 10.0
@@ -32,7 +32,6 @@ _MAX_EXECUTION_BYTES = 10_000_000
 _MAX_ID_CHARACTERS = 200
 _SHUT_EYES_SECONDS = 60.0
 _TEXTS_LOOKED_AT = 4_096
-_MAX_REASON_CHARACTERS = 1_000
 
 # Configuration mistakes that Genesis answers with 500; any other 500 says nothing about what happened.
 _REFUSALS_WITH_500 = ("Invalid payload: expected object with string values", "Unexpected fields in payload")
@@ -146,7 +145,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return f"Genesis: {answer.words(self.api_key.text())}"
 
     def _started(self, answer: Answer) -> Started:
-        found = _object(answer)
+        found = json_object(answer)
         remote_id = found.get("executionId")
         if found.get("success", True) is not True or not isinstance(remote_id, str):
             raise Ambiguous(f"{self._words(answer)} - it names no execution, so whether one began is not known")
@@ -188,25 +187,19 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     def _reason(self, found: _Execution, status: Status) -> str | None:
         if status == Status.FAILED:
-            reason = _text(found.error) or "the workflow failed; Genesis names no reason"
+            reason = as_text(found.error) or "the workflow failed; Genesis names no reason"
         elif status == Status.CANCELLED:
             # The likeliest cause is the workflow's own 'Cancel previous executions': nobody's failure.
-            reason = _text(found.cancel_reason) or "cancelled by a person, or superseded by a newer run of the workflow"
+            reason = (
+                as_text(found.cancel_reason) or "cancelled by a person, or superseded by a newer run of the workflow"
+            )
         elif status == Status.SKIPPED:
-            reason = _text(found.error) or "skipped by a condition of the workflow"
+            reason = as_text(found.error) or "skipped by a condition of the workflow"
         elif found.status not in _STATUSES:
             reason = f"Genesis calls this {found.status[:80]!r}, which is not in its documentation: taken as running"
         else:
             return None
-        return _cut(reason.replace(self.api_key.text(), "***"), _MAX_REASON_CHARACTERS)
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return cut(reason.replace(self.api_key.text(), "***"), MAX_REASON_CHARACTERS)
 
 
 def _progress(found: _Execution) -> Progress | None:
@@ -225,20 +218,7 @@ def _outputs(state: msgspec.Raw) -> dict[str, str | Link | File]:
     blocks = found.get("blocks") if isinstance(found, dict) else None
     outputs: dict[str, str | Link | File] = {}
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
-        text = _text(block.get("output")) if isinstance(block, dict) else ""
+        text = as_text(block.get("output")) if isinstance(block, dict) else ""
         if text and len(outputs) < MAX_OUTPUTS:
-            outputs[name[:_MAX_ID_CHARACTERS]] = _cut(text, MAX_OUTPUT_CHARACTERS)
+            outputs[name[:_MAX_ID_CHARACTERS]] = cut(text, MAX_OUTPUT_CHARACTERS)
     return outputs
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return msgspec.json.encode(value).decode()
-
-
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    mark = f"… ({len(text):,} characters in all)"
-    return text[: limit - len(mark)] + mark
