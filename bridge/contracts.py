@@ -7,9 +7,9 @@ methods are the behaviour. It owns no loop, no retry and no logging: it answers,
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bridge.duration import Duration
 from bridge.errors import BadSignature, Permanent, Refusal
@@ -123,6 +123,21 @@ class Poll(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max: Duration = Duration(seconds=15)
 
 
+AtLeastOne = Annotated[int, Meta(ge=1)]
+
+
+class Budget(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one key may do, counted over all workers; null: no limit that we know of.
+
+    A field `x_per_minute` is the bucket `x`; an engine may have more of them.
+    """
+
+    triggers_per_minute: AtLeastOne | None = None
+    fetches_per_minute: AtLeastOne | None = None
+    at_once: AtLeastOne | None = None
+    """Runs that have begun and not ended."""
+
+
 class Order(Struct, frozen=True, kw_only=True):
     """One trigger request: what to start, with what."""
 
@@ -136,14 +151,19 @@ class Order(Struct, frozen=True, kw_only=True):
     """What its variables say beyond `Variable`'s own keys: `{"prompt": {"input": "6.text"}}`."""
     folder: Path = Path()
     """Where the configuration lies: what a template's `id:` may be relative to."""
+    deadline_seconds: float = 3600
+    """How long the run may take."""
 
 
 class Started(Struct, frozen=True, kw_only=True):
     """The engine took the order."""
 
-    remote_id: str
+    remote_id: str | None
+    """The engine's own id of the run; None only where it has ended already."""
     url: str | None = None
     """Where a person can look at the run."""
+    ended: "Snapshot | None" = None
+    """What became of it, where the engine answers only when it is over."""
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -173,12 +193,21 @@ Complaint = tuple[tuple[str, ...], str]
 
 
 class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """A remote workflow system. Every engine takes `poll:`."""
+    """A remote workflow system. Every engine takes `poll:` and `budget:`."""
 
     template: ClassVar[type[Template]] = Template
     """What its templates are; an engine with keys of its own for them, or for their variables, names its subclass."""
 
     poll: Poll = Poll()
+    budget: Budget = Budget()
+
+    def credentials(self) -> tuple[str, ...]:
+        """Return what a budget belongs to: the key, and where it is one. Hashed before anybody sees it."""
+        raise NotImplementedError
+
+    def bucket(self, template: Template) -> str:  # noqa: ARG002 - for those who override it
+        """Say which bucket of the budget a template's triggers take from."""
+        return "triggers"
 
     def problems(self, template: Template, folder: Path) -> Iterable[Complaint]:
         """Say what is wrong with a template of this engine, at load; `folder` is where the configuration lies."""
@@ -187,15 +216,16 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run; pass `not_after` (monotonic seconds) on to the outbound request, unchanged.
 
-        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise; Blocked, a
-        Permanent, when the key or the account is refused, so that this engine's executions wait for a person.
+        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise; Throttled, a
+        Transient, when the key has sent too much, so that others wait as well; Blocked, a Permanent, when the key or
+        the account is refused, so that this engine's executions wait for a person.
         """
         raise NotImplementedError
 
     async def fetch(self, outbound: Outbound, remote_id: str) -> Snapshot:
         """Ask how a run is.
 
-        Raises Transient when the answer is not to be had now, Permanent when the engine does not know the run.
+        Raises Transient (Throttled) when the answer is not to be had now, Permanent when it does not know the run.
         """
         raise NotImplementedError
 

@@ -81,6 +81,7 @@ def _record(config: Config, event: Event, delivery_id: str, rule: Rule, variable
         variables=variables,
         deadline_seconds=template.deadline.total_seconds(),
         **own_keys(template),
+        bucket=config.engines[template.engine].bucket(template),
         on_unknown=rule.on_unknown,
         notify=[_recipient(config, name, event.names()) for name in rule.notify],
     )

@@ -11,13 +11,24 @@ import msgspec
 import structlog
 from msgspec import structs
 
-from bridge import metrics, outputs, pauses
+from bridge import budgets, metrics, outputs, pauses
 from bridge.clock import rfc3339
-from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
+from bridge.contracts import (
+    Acceptance,
+    Engine,
+    ExecutionReference,
+    Order,
+    Reply,
+    Request,
+    Skipped,
+    Snapshot,
+    Started,
+)
 from bridge.decision import decide, derived_id
 from bridge.errors import Ambiguous, BadSignature, Blocked, Permanent, Transient
 from bridge.expressions import shortened
 from bridge.faults import point
+from bridge.leases import keeping
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
@@ -162,16 +173,19 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         options=record.options,
         variable_options=record.variable_options,
         folder=bridge.config.folder,
+        deadline_seconds=record.deadline_seconds,
     )
     # A worker that slept between its claim and the first byte must not send: by then others call it lost.
     not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
+    began = claim.clock.now_ms()
     point("claim.after")
     try:
-        started = await engine.trigger(bridge.outbound, order, not_after)
+        async with keeping(bridge.store, claim):
+            started = await engine.trigger(bridge.outbound, order, not_after)
         point("trigger.answered")
     except Transient as error:
-        wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
-        return _queue_again(claim, str(error), wait)
+        asked = await budgets.asked(bridge.store, engine, record.bucket, error)
+        return _queue_again(claim, str(error), backoff(claim.execution.attempts) if asked is None else asked)
     except Permanent as error:
         if isinstance(error, Blocked):
             # It would refuse everybody: what is queued for this engine waits, and a probe, sent only to see, with it.
@@ -187,22 +201,34 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         return _unsure(claim, f"unexpected {type(error).__name__} in the engine adapter")
     if claim.kind == "probe":
         await pauses.recover(bridge.store, claim.record.engine)
+    return _begun(bridge, engine, claim, started, began)
+
+
+def _begun(bridge: Bridge, engine: Engine, claim: Claim, started: Started, began_ms: float) -> Step:
     now = claim.clock.now_ms()
+    since = now if started.ended is None else began_ms
     execution = structs.replace(
         claim.execution,
         status=Status.PENDING,
         remote_id=started.remote_id,
         url=started.url,
         reason=None,
-        started_at=rfc3339(now),
+        started_at=rfc3339(since),
     )
-    return Step(
+    step = Step(
         execution=execution,
         again_seconds=jittered(engine.poll.first.total_seconds()),
         reached=True,
-        started_ms=now,
+        started_ms=since,
         deadline_ms=now + claim.record.deadline_seconds * 1000,
     )
+    return step if started.ended is None else _ended(bridge, step, started.ended)
+
+
+def _ended(bridge: Bridge, step: Step, seen: Snapshot) -> Step:
+    found, files = outputs.shown(seen.outputs, bridge.public_url, step.execution.id)
+    execution = structs.replace(step.execution, status=seen.status, outputs=found, reason=seen.reason)
+    return structs.replace(step, execution=execution, again_seconds=None, note=seen.reason or "", files=files)
 
 
 def _unsure(claim: Claim, reason: str) -> Step:
@@ -223,7 +249,8 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     try:
         seen = await engine.fetch(bridge.outbound, was.remote_id or "")
     except Transient as error:
-        return _look_again(engine, claim, structs.replace(was, reason=str(error)), error.retry_after or 0)
+        asked = await budgets.asked(bridge.store, engine, "fetches", error)
+        return _look_again(engine, claim, structs.replace(was, reason=str(error)), asked or 0)
     except Permanent as error:
         if _age_seconds(claim) < _NOT_FOUND_GRACE_SECONDS:
             return _look_again(engine, claim, structs.replace(was, reason=str(error)))
@@ -239,9 +266,7 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         reason=seen.reason,
     )
     if seen.status.final:
-        found, files = outputs.shown(seen.outputs, bridge.public_url, was.id)
-        ended = structs.replace(now, outputs=found)
-        return Step(execution=ended, again_seconds=None, note=seen.reason or "", files=files)
+        return _ended(bridge, Step(execution=now, again_seconds=None), seen)
     return _look_again(engine, claim, now)
 
 

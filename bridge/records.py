@@ -30,6 +30,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     deadline_seconds: float
     options: dict[str, Any] = {}
     variable_options: dict[str, dict[str, Any]] = {}
+    bucket: str = "triggers"
+    """Of the engine's budget, that its trigger takes from."""
     on_unknown: str = "hold"
     notify: list[Recipient] = []
 

@@ -26,6 +26,8 @@ _SCRIPTS = (
     "resolve",
     "retry",
     "pause",
+    "hold",
+    "renew",
 )
 _PROMISES = ("accept", "claim")
 """What is promised on these must survive a failover as well, under `durability: strict`."""
@@ -46,6 +48,7 @@ class Scripts:
         self._replication = replication
         prelude = _text("prelude")
         self._texts = {name: prelude + _text(name) for name in _SCRIPTS}
+        self._texts["claim"] = prelude + _text("budget") + _text("claim")
         self.clock: Clock | None = None
         """Redis time, once it was asked for."""
         self._shas: dict[str, str] = {}

@@ -10,6 +10,7 @@ gb:due               zset    execution -> when its next step is due: schedule an
 gb:outbox            zset    notification -> when to ring for it
 gb:bell              list    wakes one waiting worker
 gb:dead              zset    what a person has to look at
+gb:tokens:... gb:hold:... gb:holds gb:slots:... gb:line:...  budgets of engines' keys, see scripts/budget.lua
 gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
 gb:deliveries        zset    the newest deliveries, and
 gb:executions        zset    the newest executions -> when they came
@@ -67,6 +68,8 @@ POLL_LEASE_SECONDS = 20.0
 NOTIFICATION_LEASE_SECONDS = 40.0
 HOLD_SECONDS = 2.0
 """How often a paused execution is looked at: so long it may take to go on after a resume."""
+SLOT_SECONDS = 0.5
+"""How often what waits for a run to end is looked at: so long a free slot may stay unused."""
 PROBE_SECONDS = 300.0
 """Between two probes of an engine that paused itself."""
 MOST_UNCOMMITTED = 10
@@ -142,15 +145,16 @@ class Store:
         answer = await self._scripts.insist("accept", ["gb:due", "gb:bell"], arguments)
         return read_stored(answer)
 
-    async def claim(self, limit: int) -> Claims:
-        """Take up to `limit` due steps; raises StoreUnavailable."""
+    async def claim(self, limit: int, budgets: tuple[bytes, bool] = (b"{}", False)) -> Claims:
+        """Take up to `limit` due steps that the engines' budgets have room for; raises StoreUnavailable."""
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
         pauses = [int(HOLD_SECONDS * 1000), self.record_seconds, int(PROBE_SECONDS * 1000), MOST_UNCOMMITTED]
-        keys, confirmed = ["gb:due", "gb:dead", "gb:paused"], True
+        room = [budgets[0], int(budgets[1]), int(SLOT_SECONDS * 1000)]
+        keys, confirmed = ["gb:due", "gb:dead", "gb:paused", "gb:holds"], True
         try:
-            answer = await self._scripts.run("claim", keys, [limit, token, *leases, *pauses])
+            answer = await self._scripts.run("claim", keys, [limit, token, *leases, *pauses, *room])
         except Unconfirmed as error:
             answer, confirmed = error.answer, False
         return read_claims(answer, token, clock, confirmed=confirmed)
@@ -183,6 +187,11 @@ class Store:
             )
             arguments += [new.id, msgspec.json.encode(record), new.body]
         return bool(await self._scripts.run("commit", ["gb:due", "gb:outbox", "gb:dead"], arguments))
+
+    async def renew(self, claim: Claim) -> bool:
+        """Keep the claim of a trigger that takes long; returns whether it was still ours. Raises StoreUnavailable."""
+        arguments = [claim.execution.id, claim.token, int(TRIGGER_LEASE_SECONDS * 1000)]
+        return bool(await self._scripts.run("renew", ["gb:due"], arguments))
 
     async def bury(self, execution_id: str, reason: str) -> None:
         """Take an execution that cannot be read out of the schedule and show it among the dead letters."""

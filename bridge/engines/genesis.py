@@ -15,7 +15,7 @@ import msgspec
 from bridge.addresses import base_url
 from bridge.answers import MAX_OUTPUT_CHARACTERS, MAX_REASON_CHARACTERS, as_text, cut, json_object
 from bridge.contracts import Complaint, Engine, File, Order, Snapshot, Started
-from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
+from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Throttled, Transient
 from bridge.model import Link, Progress, Status
 from bridge.outbound import Answer, Outbound
 from bridge.rules import Template
@@ -39,6 +39,7 @@ _REFUSALS_WITH_500 = ("Invalid payload: expected object with string values", "Un
 # The other 401s and 403s are about the key, its owner or the credit: every trigger would meet them.
 _REFUSED_FOR_THIS_WORKFLOW = "does not have access to this organization"
 
+_CANCELLED = "cancelled by a person, or superseded by a newer run of the workflow"
 _STATUSES = {
     status.value: status
     for status in (
@@ -74,6 +75,10 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
     def __post_init__(self) -> None:
         """Refuse a base URL that paths cannot be appended to."""
         base_url(self.base_url)
+
+    def credentials(self) -> tuple[str, ...]:
+        """Return the key, and where it is one."""
+        return base_url(self.base_url), self.api_key.text()
 
     def problems(self, template: Template, folder: Path) -> Iterator[Complaint]:  # noqa: ARG002 - Genesis needs no file
         """Require a UUID: Genesis answers anything else with 400 `Invalid template ID`."""
@@ -119,8 +124,10 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             raise Transient(str(error)) from None
         if answer.status == 404:  # noqa: PLR2004 - `Execution not found`
             raise Permanent(self._words(answer))
+        if answer.status == 429:  # noqa: PLR2004 - too many
+            raise Throttled(self._words(answer), answer.retry_after(time.time()))
         if answer.status != 200:  # noqa: PLR2004 - OK
-            patience = None if answer.status == 429 or answer.status >= 500 else _SHUT_EYES_SECONDS  # noqa: PLR2004
+            patience = None if answer.status >= 500 else _SHUT_EYES_SECONDS  # noqa: PLR2004
             raise Transient(self._words(answer), answer.retry_after(time.time()) or patience)
         return self._snapshot(answer)
 
@@ -159,7 +166,9 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         asked = answer.retry_after(time.time())
         if 300 <= status < 400:  # noqa: PLR2004 - redirects
             return Permanent(f"{words} - a redirect is never followed with a key: check base_url")
-        if status == 429 or (status == 503 and asked is not None):  # noqa: PLR2004 - refused before any work
+        if status == 429:  # noqa: PLR2004 - refused before any work, as everything would be
+            return Throttled(words, asked)
+        if status == 503 and asked is not None:  # noqa: PLR2004 - refused before any work
             return Transient(words, asked)
         text = answer.text(_TEXTS_LOOKED_AT)
         if status in (401, 403) and _REFUSED_FOR_THIS_WORKFLOW not in text:

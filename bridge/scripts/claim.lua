@@ -1,8 +1,9 @@
 -- Take what is due, in one batch. Moving the due time by the lease *is* the claim: a dead holder's comes due again.
--- KEYS  due, dead, the pause switches
+-- KEYS  due, dead, the pause switches, the mark that some engine has said 'too many'
 -- ARGV  most to take, token, milliseconds of lease for a trigger, for a poll, milliseconds until a paused one is looked
 --       at again, seconds to keep its record, milliseconds between two probes of an engine that paused itself,
---       how many claims of a poll in a row may get lost
+--       how many claims of a poll in a row may get lost, the engines' budgets (JSON), 1 if any of them has a limit,
+--       milliseconds until what waits for a slot is looked at again
 -- Answer {now, milliseconds until the next is due (-1: nothing waits), then per execution: kind, id, and the fields}
 -- kind  start   now in `starting`: the write-ahead intent, before any byte goes out
 --       probe   a start, too: the one that may go through to an engine that paused itself
@@ -19,6 +20,11 @@ local fields = redis.pcall('HGETALL', KEYS[3])
 for i = 1, fields.err and 0 or #fields, 2 do
   local readable, switch = pcall(cjson.decode, fields[i + 1])
   switches[fields[i]], anything_paused = readable and type(switch) == 'table' and switch or {}, true
+end
+
+local engines
+if ARGV[10] == '1' or redis.call('EXISTS', KEYS[4]) == 1 then
+  engines = cjson.decode(ARGV[9])
 end
 
 -- Say what a queued execution waits for; or that it is the probe which need not wait.
@@ -52,12 +58,24 @@ local function take(id)
   else
     local kind, lease = 'poll', ARGV[4]
     local why, probe
+    local again = tonumber(ARGV[5])
     if anything_paused and was[1] == 'queued' then
       why, probe = paused(was[4])
+      if why then
+        why = 'held: ' .. why .. ' is paused'
+        redis.call('HDEL', key, 'waits')
+      end
+    end
+    -- The time that it was held does not count.
+    local deadline = tonumber(was[2]) + (was[5] and now - was[5] or 0)
+    if engines and not why and was[1] ~= 'starting' and not (was[1] == 'queued' and now > deadline) then
+      local wait, what = room(id, was[4], was[1], now, engines, tonumber(ARGV[11]))
+      if wait > 0 then
+        why, again = what, wait
+      end
     end
     if was[5] and not why then
-      -- The time it was held does not count.
-      was[2] = was[2] + now - was[5]
+      was[2] = deadline
       redis.call('HSET', key, 'deadline', string.format('%.0f', was[2]))
       redis.call('HDEL', key, 'held')
     end
@@ -77,11 +95,11 @@ local function take(id)
       kind = 'poison'
     end
     if kind == 'held' then
-      if redis.call('HSETNX', key, 'held', now) == 1 then
-        redis.call('HSET', key, 'reason', 'held: ' .. why .. ' is paused')
+      if was[1] == 'queued' and redis.call('HSETNX', key, 'held', now) == 1 then
+        redis.call('HSET', key, 'reason', why)
       end
       redis.call('EXPIRE', key, ARGV[6])
-      redis.call('ZADD', KEYS[1], now + ARGV[5], id)
+      redis.call('ZADD', KEYS[1], now + again, id)
     else
       redis.call('HSET', key, 'token', ARGV[2])
       redis.call('ZADD', KEYS[1], now + lease, id)
