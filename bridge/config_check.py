@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from bridge.contracts import Engine, Notifier, Source
+from bridge.contracts import EXECUTION_NAMES, Engine, Notifier, Source
 from bridge.errors import ExpressionError
 from bridge.expressions import Path, dotted
 from bridge.functions import compile_pattern
@@ -122,6 +122,7 @@ def check(parts: Parts, folder: File) -> None:
         _check_rule(entry, parts)
     used = {name for entry in parts.rules for name in entry.value.notify}
     for name, entry in parts.notifiers.items():
+        _check_said(entry)
         if name not in used:
             _check_texts(entry, _Scope(_all_facts(parts.sources), frozenset()))
 
@@ -147,6 +148,14 @@ def _check_texts(entry: Entry, scope: _Scope, used_by: str = "") -> None:
         )
         for problem in scope.problems(text.paths):
             entry.problem(path, problem + used_by)
+
+
+def _check_said(entry: Entry) -> None:
+    """Hold a notifier's own words to the names that an execution has."""
+    said = entry.value.text if isinstance(entry.value, Notifier) else None
+    for root in dict.fromkeys(str(path[0]) for path in said.paths) if said is not None else ():
+        if root not in EXECUTION_NAMES:
+            entry.problem(("text",), unknown("name", root, EXECUTION_NAMES))
 
 
 def _check_template(entry: Entry, engines: Mapping[str, Entry], folder: File) -> None:

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from bridge.duration import Duration
-from bridge.errors import BadSignature, Permanent, Refusal
+from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
 from bridge.expressions import Text
 from bridge.model import Event, Execution, Link, Progress, Status
 from bridge.outbound import Outbound
@@ -241,6 +241,16 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return None
 
 
+EXECUTION_NAMES = tuple(name for name in Execution.__struct_fields__ if name not in ("history", "notifications"))
+"""The names a notifier's `text:` may use."""
+
+
+def said_of(execution: Execution) -> dict[str, Any]:
+    """Return an execution's fields as a notifier's `text:` sees them: what it does not have yet is missing."""
+    fields: dict[str, Any] = to_builtins(execution)
+    return {name: fields[name] for name in EXECUTION_NAMES if fields[name] is not None}
+
+
 class Message(Struct, frozen=True, kw_only=True):
     """One notification on its way out: everything `send` needs beside the notifier's own settings."""
 
@@ -257,12 +267,22 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Tells someone outside how an execution stands."""
+    """Tells someone outside how an execution stands. Every notifier takes `text:`."""
 
     in_order: ClassVar[bool] = False
     """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
     sources: ClassVar[frozenset[str] | None] = None
     """The source types whose events this notifier can answer; None: all."""
+
+    text: Text | None = None
+    """What to say in words of its own; its names are the execution's fields, as `said_of` gives them."""
+
+    def said(self, execution: Execution) -> str | None:
+        """Return `text:` for an execution; None without one, or where the execution lacks what it names."""
+        try:
+            return None if self.text is None else self.text.render(said_of(execution))
+        except EvaluationError:
+            return None  # a run that failed has no outputs; that it failed is told all the same
 
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""

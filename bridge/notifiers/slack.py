@@ -31,6 +31,7 @@ _MAX_ANSWER_BYTES = 1 << 16
 _MAX_OUTPUTS = 5
 _MAX_OUTPUT_CHARACTERS = 1_000
 _MAX_REASON_CHARACTERS = 1_000
+_MAX_OWN_CHARACTERS = 3_000
 _MAX_NAME_CHARACTERS = 150
 _MAX_LINK_CHARACTERS = 1_000
 
@@ -94,7 +95,7 @@ class Slack(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     def compose(self, execution: Execution) -> bytes:
         """Write the message, within Block Kit's limits whatever the engine said."""
-        return msgspec.json.encode(_message(execution))
+        return msgspec.json.encode(_message(execution, self.said(execution)))
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose token it is."""
@@ -137,7 +138,8 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def compose(self, execution: Execution) -> bytes:
         """Write the message, and when the command was given, for its response URL expires."""
-        return msgspec.json.encode({**_message(execution), "asked_at": execution.created_at})
+        message = _message(execution, self.said(execution))
+        return msgspec.json.encode({**message, "asked_at": execution.created_at})
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose token it is, if there is one."""
@@ -248,12 +250,18 @@ def _object(answer: Answer) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _message(execution: Execution) -> dict[str, Any]:
-    """Lay the message out. Whatever we did not write is escaped and cut: it can neither ping nor disguise a link."""
+def _message(execution: Execution, own: str | None) -> dict[str, Any]:
+    """Lay the message out; words of the notifier's own stand in the place of the outputs.
+
+    Whatever we did not write is escaped and cut: it can neither ping nor disguise a link.
+    """
     said, name = _SAID[execution.status], escape(execution.rule, _MAX_NAME_CHARACTERS)
     blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution)))]
     if execution.reason:
         blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
+    if own is not None:
+        own_words = [_section(escape(own, _MAX_OWN_CHARACTERS))] if own else []
+        return {"text": f"{name}: {said}", "blocks": blocks + own_words}
     for output, value in list(execution.outputs.items())[:_MAX_OUTPUTS]:
         blocks.append(_section(_output(escape(output, _MAX_NAME_CHARACTERS), value)))
     more = len(execution.outputs) - _MAX_OUTPUTS

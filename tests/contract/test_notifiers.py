@@ -389,6 +389,37 @@ def test_slack_tells_the_result():
         assert part in shown
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("${{ outputs.summary }} in ${{ template }}", "all good in e2e"),
+        ("${{ status }}: ${{ outputs['shot.png'].url }}", "completed: https://bridge/files/x_1/abc"),
+        ("${{ progress.done }} of ${{ progress.total }}", "5 of 5"),
+        ("${{ reason | default('no reason') }}", "no reason"),
+        ("${{ variables.branch }} <!channel>", "main <!channel>"),
+        ("${{ outputs.missing }}", None),
+        ("${{ reason }}", None),
+    ],
+)
+def test_every_notifier_may_have_words_of_its_own(text, told):
+    """They are made of the execution; where it lacks what they name, the message is what it would be without them."""
+    link = Link(url="https://bridge/files/x_1/abc", type="image/png")
+    execution = msgspec.structs.replace(EXECUTION, outputs={"summary": "all good", "shot.png": link})
+    body = json.loads(_callback(text=Text(text)).compose(execution))
+    assert body.get("text") == told
+    assert body["data"]["outputs"]["summary"] == "all good"
+    for notifier in (_slack("https://slack.com"), _reply("https://slack.com")):
+        plainly = _text_of(notifier.compose(execution))
+        shown = _text_of(msgspec.structs.replace(notifier, text=Text(text)).compose(execution))
+        if told is None:
+            assert shown == plainly
+        else:
+            assert shown.endswith(told.replace("<", "&lt;").replace(">", "&gt;"))
+            assert "*summary*" not in shown
+    silent = msgspec.structs.replace(_slack("https://slack.com"), text=Text("${{ '' }}"))
+    assert "all good" not in _text_of(silent.compose(execution))
+
+
 def test_slack_links_to_files():
     """With their type and size, where they are known; a URL nobody should follow is no link."""
     outputs = {
