@@ -5,12 +5,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from bridge.cli import main
 from bridge.config import load
+from bridge.contracts import Budget, Engine
+from bridge.demo_engines import EMULATORS
 from bridge.engines import ENGINES
 from bridge.metrics import REGISTRY
 from bridge.model import Status
@@ -96,12 +100,39 @@ def test_every_key_of_every_adapter_is_documented_and_tested(kind: type) -> None
         assert re.search(rf"\b{field}\b", TESTS), field
 
 
-@pytest.mark.parametrize("kind", [Rule, Template, Variable], ids=lambda kind: kind.__name__)
+RULE_KINDS = [
+    Rule,
+    *dict.fromkeys([Template, *(engine.template for engine in ENGINES)]),
+    *dict.fromkeys([Variable, *(get_args(get_type_hints(engine.template)["variables"])[1] for engine in ENGINES)]),
+]
+
+
+@pytest.mark.parametrize("kind", RULE_KINDS, ids=lambda kind: kind.__name__)
 def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
-    """Every YAML key of rules, templates and variables."""
+    """Every YAML key of rules, templates and variables, those of one engine's included."""
     for field in kind.__struct_fields__:
         assert f"`{field}" in ALL_DOCS, field
         assert re.search(rf"\b{field}\b", TESTS), field
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
+def test_every_engine_has_an_emulator_an_example_and_a_section(engine: type[Engine]) -> None:
+    """Its name is enough to run it without an account, to copy a configuration, and to look up its limits."""
+    tag = str(engine.__struct_config__.tag)
+    assert tag in EMULATORS
+    assert (ROOT / "bridge" / "samples" / f"engine-{tag}.yaml").exists()
+    assert any(f"type: {tag}" in path.read_text() for path in CONFIGS)
+    assert f"`{tag}`" in "".join(re.findall(r"^## .*", DOCS[ROOT / "docs" / "engines.md"], flags=re.MULTILINE))
+    for field in _default_budget(engine).__struct_fields__:
+        assert f"`{field}" in ALL_DOCS, field
+        assert re.search(rf"\b{field}\b", TESTS), field
+
+
+def _default_budget(engine: type[Engine]) -> Budget:
+    defaults = {field.name: field.default for field in structs.fields(engine)}
+    budget = defaults["budget"]
+    assert isinstance(budget, Budget)
+    return budget
 
 
 @pytest.mark.parametrize("status", Status)

@@ -11,7 +11,7 @@ from bridge.clock import Clock
 from bridge.config import Config
 from bridge.contracts import Engine, File, Message, Notifier, Order, Poll, Snapshot, Started
 from bridge.duration import Duration
-from bridge.errors import Ambiguous, Blocked, Permanent, Transient
+from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
 from bridge.model import Execution, Link, Progress, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
@@ -26,6 +26,9 @@ POLL = Poll(first=Duration(seconds=1), max=Duration(seconds=15))
 
 class Puppet(Engine, frozen=True, kw_only=True, tag="puppet"):
     says: list[Any]
+
+    def credentials(self) -> tuple[str, ...]:
+        return ("nobody",)
 
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         return self._said(Started)
@@ -256,6 +259,31 @@ async def test_a_poll_keeps_progress_and_slows_down_with_age() -> None:
         assert found.again_seconds is not None
         assert wait * 0.8 <= found.again_seconds <= wait * 1.2
         assert found.notifications == []
+
+
+async def test_a_run_may_have_ended_when_the_trigger_is_answered() -> None:
+    """It is told as any end is, with when it began; nothing is polled."""
+    ended = Snapshot(status=Status.FAILED, reason="no model", outputs={"log": "x"})
+    found = await taken(START, Started(remote_id=None, ended=ended))
+    assert (found.again_seconds, found.reached, found.note) == (None, True, "no model")
+    assert (found.execution.status, found.execution.reason) == (Status.FAILED, "no model")
+    assert found.execution.outputs == {"log": "x"}
+    assert found.execution.started_at is not None
+    assert found.started_ms is not None
+    assert found.started_ms <= NOW_MS + 1_000
+
+
+@pytest.mark.parametrize(("wish", "least", "most"), [(30.0, 24, 36), (None, 0.8, 1.2)])
+async def test_too_many_is_put_off_even_without_the_store(wish: float | None, least: float, most: float) -> None:
+    """Nothing happened out there: a trigger is queued again, a poll looks again; each waits as it was asked to."""
+    start = await taken(START, Throttled("429", wish))
+    assert start.execution.status == Status.QUEUED
+    assert start.again_seconds is not None
+    assert least <= start.again_seconds <= most
+    poll = await taken(Given(age_seconds=2), Throttled("429", wish))
+    assert (poll.execution.status, poll.execution.reason) == (Status.RUNNING, "429")
+    assert poll.again_seconds is not None
+    assert least <= poll.again_seconds <= most
 
 
 async def test_an_end_is_told_with_its_outputs() -> None:
