@@ -15,9 +15,9 @@ log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
-async def keeping(store: Store, claim: Claim, every_seconds: float = TRIGGER_LEASE_SECONDS / 3) -> AsyncIterator[None]:
+async def keeping(store: Store, claim: Claim, every_seconds: float | None = None) -> AsyncIterator[None]:
     """Renew the claim until the end of the block, or until it has become somebody else's."""
-    renewing = asyncio.create_task(_renew(store, claim, every_seconds))
+    renewing = asyncio.create_task(_renew(store, claim, every_seconds or TRIGGER_LEASE_SECONDS / 3))
     try:
         yield
     finally:

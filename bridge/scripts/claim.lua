@@ -95,7 +95,8 @@ local function take(id)
       kind = 'poison'
     end
     if kind == 'held' then
-      if was[1] == 'queued' and redis.call('HSETNX', key, 'held', now) == 1 then
+      if was[1] == 'queued' then
+        redis.call('HSETNX', key, 'held', now)
         redis.call('HSET', key, 'reason', why)
       end
       redis.call('EXPIRE', key, ARGV[6])

@@ -129,6 +129,7 @@ async def taken(given: Given, says: Any) -> Step:
         return await step(bridge, given.claim())
     finally:
         await bridge.outbound.aclose()
+        await bridge.store.close()
 
 
 START = Given(kind="start", status=Status.STARTING)
