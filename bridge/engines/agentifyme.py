@@ -239,7 +239,7 @@ class AgentifyMe(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         if not isinstance(said, str) or not said:
             return self._without_status(found, self._words(answer))
         status = _STATUSES.get(said.lower(), Status.RUNNING)
-        if status == Status.FAILED:
+        if status == Status.FAILED or (status == Status.COMPLETED and error):
             return self._failed(error or f"AgentifyMe calls it {said[:80]!r}, and names no reason")
         if status == Status.CANCELLED:
             return Snapshot(status=status, reason=self._safe(_said(error) or "cancelled at AgentifyMe"))

@@ -50,7 +50,7 @@ local function running(account, now, most)
   return counted[account]
 end
 
--- Say whether it is this one's turn for a slot: those that have waited longer come first.
+-- Say how many have waited longer for a slot; nothing when it is this one's turn.
 local function turn(account, id, created, now, engine)
   local free = engine.at_once - running(account, now, engine.at_once)
   local key = 'gb:line:' .. account
@@ -65,7 +65,7 @@ local function turn(account, id, created, now, engine)
     local stale = false
     for _, first in ipairs(redis.call('ZRANGE', key, 0, free - 1)) do
       if first == id then
-        return true
+        return nil
       end
       local is = redis.pcall('HMGET', 'gb:x:' .. first, 'status', 'waits')
       if is.err or is[1] ~= 'queued' or is[2] ~= account then
@@ -74,10 +74,10 @@ local function turn(account, id, created, now, engine)
       end
     end
     if not stale then
-      return false
+      break
     end
   end
-  return false
+  return redis.call('ZRANK', key, id)
 end
 
 -- Say for how many milliseconds a trigger (its record's bucket; with a slot) or a poll has to wait, and what for.
@@ -92,8 +92,10 @@ local function room(id, record, status, now, engines, again)
   local bucket = 'fetches'
   if status == 'queued' then
     bucket = type(said.bucket) == 'string' and said.bucket or 'triggers'
-    if engine.at_once and not turn(account, id, tonumber(had[2]) or now, now, engine) then
-      return again, 'waits for a run to end: ' .. said.engine .. ' takes ' .. engine.at_once .. ' at once'
+    local before = engine.at_once and turn(account, id, tonumber(had[2]) or now, now, engine)
+    if before then
+      -- Who is far from the head is looked at more rarely, so that a long line costs no more than a short one.
+      return again * math.min(60, 1 + math.floor(before / 50)), 'waits for a run to end: ' .. said.engine .. ' takes ' .. engine.at_once .. ' at once'
     end
   end
   local wait = token(account .. ':' .. bucket, engine.limits[bucket], tonumber(had[1] or ''), now)

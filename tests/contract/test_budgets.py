@@ -204,6 +204,19 @@ async def test_as_many_run_as_there_are_slots_and_the_oldest_comes_next(store: S
     assert await worker.ids() == ["x_2"]
 
 
+async def test_who_is_far_from_the_head_of_the_line_is_looked_at_more_rarely(store: Store) -> None:
+    """However many wait, looking at them costs little; whose turn comes soon is looked at twice a second."""
+    for n in range(160):
+        await accepted(store, f"x_{n:03}")
+        await store.redis.hset(f"gb:x:x_{n:03}", "created", 1000 + n)  # type: ignore[misc]
+    worker = Worker(store, genesis=engine(at_once=1))
+    assert len(await worker.claims(200)) == 1
+    later = await waiting(store)
+    assert later["x_001"] <= later["x_050"] <= 500
+    assert 500 < later["x_051"] <= 1_001
+    assert 1_000 < later["x_159"] <= 2_001
+
+
 @pytest.mark.parametrize("status", [Status.UNKNOWN, Status.REJECTED, Status.TIMED_OUT, Status.QUEUED])
 async def test_what_does_not_run_holds_no_slot(store: Store, status: Status) -> None:
     """Whatever became of it, and even if its record is gone."""

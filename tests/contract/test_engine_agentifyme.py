@@ -310,7 +310,7 @@ async def test_a_result_is_read_in_both_forms(outbound):
 async def test_a_failure_is_read_in_both_forms(outbound):
     """Text or object, with or without a status; never its traceback, never the key, and never without end."""
     error = {"message": "no", "errorType": "ValueError", "traceback": "secret line", "severity": "high"}
-    for job in ({"status": "failed", "error": error}, {"error": error}):
+    for job in ({"status": "failed", "error": error}, {"error": error}, {"status": "completed", "error": error}):
         seen = await _seen(outbound, **job)
         assert (seen.status, seen.reason) == (Status.FAILED, "ValueError: no")
     assert (await _seen(outbound, status="failed", error=f"{KEY} {'x' * 9_000}")).reason[:5] == "*** x"
