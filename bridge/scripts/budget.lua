@@ -6,8 +6,9 @@
 local RUNNING = {starting = true, pending = true, running = true, review_pending = true}
 local SPACING = 20 -- milliseconds between those that a hold has stopped, where there is no limit
 
--- Say for how many milliseconds a step has to wait for a token of its bucket; 0: it has one. A step is told its time
--- once: the next one is told a later time, so that however many wait, each is looked at twice.
+-- Say for how many milliseconds a step has to wait for a token of its bucket (0: it has one), and whether that is the
+-- engine's word. A step is told its time once: the next one is told a later time, so that however many wait, each is
+-- looked at twice.
 local function token(name, limit, booked, now)
   local hold = redis.pcall('GET', 'gb:hold:' .. name)
   local held_until = type(hold) == 'string' and tonumber(string.match(hold, '^%d+')) or 0
@@ -25,7 +26,8 @@ local function token(name, limit, booked, now)
     full = math.max(full, held_until + burst)
   end
   redis.call('SET', key, string.format('%.3f', full + interval), 'PX', math.ceil(full + interval - now))
-  return math.max(0, math.ceil(full - burst - now - 0.1)) -- sums of fractions are a little off
+  -- Sums of fractions are a little off.
+  return math.max(0, math.ceil(full - burst - now - 0.1)), held_until > now
 end
 
 -- How many run there. What has ended, was never sent or is gone holds no slot, whoever forgot to say so.
@@ -98,10 +100,11 @@ local function room(id, record, status, now, engines, again)
       return again * math.min(60, 1 + math.floor(before / 50)), 'waits for a run to end: ' .. said.engine .. ' takes ' .. engine.at_once .. ' at once'
     end
   end
-  local wait = token(account .. ':' .. bucket, engine.limits[bucket], tonumber(had[1] or ''), now)
+  local wait, held = token(account .. ':' .. bucket, engine.limits[bucket], tonumber(had[1] or ''), now)
   if wait > 0 then
     redis.call('HSET', key, 'booked', string.format('%.0f', now + wait))
-    return wait, 'waits for its turn: the budget of ' .. said.engine .. ' (' .. bucket .. ')'
+    local why = held and 'waits: ' .. said.engine .. ' has answered that it is too much'
+    return wait, (why or 'waits for its turn: the budget of ' .. said.engine) .. ' (' .. bucket .. ')'
   end
   redis.call('HDEL', key, 'booked', 'waits')
   if status == 'queued' and engine.at_once then

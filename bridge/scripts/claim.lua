@@ -68,7 +68,8 @@ local function take(id)
     end
     -- The time that it was held does not count.
     local deadline = tonumber(was[2]) + (was[5] and now - was[5] or 0)
-    if engines and not why and was[1] ~= 'starting' and not (was[1] == 'queued' and now > deadline) then
+    -- A probe, one in minutes, need not wait: it tells whether anything goes through at all.
+    if engines and not why and not probe and was[1] ~= 'starting' and not (was[1] == 'queued' and now > deadline) then
       local wait, what = room(id, was[4], was[1], now, engines, tonumber(ARGV[11]))
       if wait > 0 then
         why, again = what, wait

@@ -12,7 +12,7 @@ from bridge.engines.genesis import Genesis
 from bridge.errors import Throttled, Transient
 from bridge.leases import keeping
 from bridge.model import Status
-from bridge.pauses import pause, resume
+from bridge.pauses import block, pause, resume
 from bridge.records import Claim
 from bridge.secret import Secret
 from bridge.store import Store
@@ -249,6 +249,17 @@ async def test_a_paused_rule_does_not_stand_in_the_line(store: Store) -> None:
     await resume(store, "rule", "held", "test")
 
 
+async def test_a_probe_needs_no_room(store: Store) -> None:
+    """An engine that paused itself is asked every few minutes, whatever its budget says."""
+    worker = Worker(store, genesis=engine(at_once=1))
+    await accepted(store, "x_1")
+    assert await worker.ids() == ["x_1"]
+    await block(store, "genesis", "no credit")
+    await store.redis.hset("gb:paused", "engine genesis", '{"by": "itself", "reason": "", "at": 1, "probe": 1}')  # type: ignore[misc]
+    await accepted(store, "x_2")
+    assert [claim.kind for claim in await worker.claims()] == ["probe"]
+
+
 async def test_a_slot_is_not_given_before_there_is_a_token(store: Store) -> None:
     """Both budgets hold together: who has to wait for its turn keeps nobody's slot."""
     worker = Worker(store, genesis=engine(at_once=5, triggers_per_minute=1))
@@ -276,6 +287,9 @@ async def test_too_many_holds_back_everybody_with_that_key(store: Store) -> None
     assert 29_000 < later["x_genesis"] <= 30_001
     assert 29_000 < later["x_same"] <= 30_100
     assert later["x_genesis"] != later["x_same"]
+    found = await store.execution("x_genesis")
+    assert found is not None
+    assert found.reason == "waits: genesis has answered that it is too much (triggers)"
 
 
 async def test_too_many_without_a_time_is_1_2_4_seconds(store: Store) -> None:
