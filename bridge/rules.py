@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from bridge.at_a_time import AtATime
 from bridge.cases import Case
@@ -64,6 +64,22 @@ class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the workflow takes, by name; a rule that gives anything else is a mistake."""
     deadline: Duration = Duration(hours=1)
     """An execution that is not final by then ends as `timed_out`."""
+
+
+def own_keys(template: Template) -> dict[str, Any]:
+    """Return what a template and its variables say beyond the keys that every engine's have, as JSON has it."""
+    return {
+        "options": _beyond(template, Template),
+        "variable_options": {
+            name: beyond for name, variable in template.variables.items() if (beyond := _beyond(variable, Variable))
+        },
+    }
+
+
+def _beyond(record: Struct, common: type[Struct]) -> dict[str, Any]:
+    beyond = [name for name in record.__struct_fields__ if name not in common.__struct_fields__]
+    said: dict[str, Any] = to_builtins({name: getattr(record, name) for name in beyond})
+    return said
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

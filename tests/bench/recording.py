@@ -130,9 +130,9 @@ def bare(config: Config) -> Config:
 class Forgetful(Store):
     """A store that keeps no rule's result."""
 
-    async def accept(self, delivery_id, delivery, outcome, body, executions):  # type: ignore[no-untyped-def]
+    async def accept(self, delivery_id, delivery, *rest):  # type: ignore[no-untyped-def]
         """Store all the rest."""
-        return await super().accept(delivery_id, structs.replace(delivery, rules=[]), outcome, body, executions)
+        return await super().accept(delivery_id, structs.replace(delivery, rules=[]), *rest)
 
 
 async def accepting(directory: Path, redis_url: str, rules: int, repeats: int) -> tuple[float, float]:
