@@ -1,7 +1,5 @@
 """GET /files/{execution}/{part}: the links to outputs that an engine keeps, located afresh whenever one is followed."""
 
-from typing import Any
-
 import structlog
 from litestar import Response, get
 from litestar.datastructures import State
@@ -9,15 +7,15 @@ from litestar.params import FromPath
 
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.parts import Bridge
-from bridge.problems import problem
+from bridge.problems import answers, problem
 
 _RETRY_SECONDS = 5
 
 log = structlog.get_logger()
 
 
-@get("/files/{execution_id:str}/{part:str}", include_in_schema=True)
-async def follow(execution_id: FromPath[str], part: FromPath[str], state: State) -> Response[Any]:
+@get("/files/{execution_id:str}/{part:str}", status_code=302, responses=answers(404, 409, 503))
+async def follow(execution_id: FromPath[str], part: FromPath[str], state: State) -> Response[bytes]:
     """Send a browser on to where the file can be had now; the link itself says that it may."""
     bridge: Bridge = state.bridge
     found = await bridge.store.file(execution_id, part)

@@ -47,9 +47,9 @@ class Variable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.required and not value:
             return "is required, and its value is empty"
         if self.choices is not None and value not in self.choices:
-            return f"is {_short(value)}, which is none of: {', '.join(self.choices)}"
+            return f"is {short(value)}, which is none of: {', '.join(self.choices)}"
         if self.pattern is not None and not _matches(self.pattern, value):
-            return f"is {_short(value)}, which does not match the pattern {self.pattern!r}"
+            return f"is {short(value)}, which does not match the pattern {self.pattern!r}"
         return None
 
 
@@ -320,6 +320,7 @@ def _precise(event: Event) -> tuple[str, ...]:
     return () if event.action is None else (f"{event.name}.{event.action}",)
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
+    """Return an event's value as a reason shows it: in a line, and without the credentials of URLs."""
     value = redacted(value)
     return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."  # noqa: PLR2004 - fits into a line

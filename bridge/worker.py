@@ -22,7 +22,6 @@ from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
 from bridge import budgets, pipeline, reports, upkeep
-from bridge.config import Config
 from bridge.errors import StoreUnavailable
 from bridge.parts import Bridge
 from bridge.records import Claim, Step
@@ -54,7 +53,6 @@ class Supervisor:
         self._redis = self._connect()
         self._found: set[str] = set()
         """What was wrong with Redis when it was last looked at."""
-        self._budgets_of: tuple[Config, tuple[bytes, bool]] | None = None
         self._tracker = Tracker(bridge.store, self._step, self._ring, self._budgets)
 
     def stop(self) -> None:
@@ -136,11 +134,8 @@ class Supervisor:
         )
 
     def _budgets(self) -> tuple[bytes, bool]:
-        """Return the budgets of the configuration that holds now."""
-        config = self.bridge.config
-        if self._budgets_of is None or self._budgets_of[0] is not config:
-            self._budgets_of = (config, budgets.encoded(config.engines))
-        return self._budgets_of[1]
+        """Return the budgets of the configuration, and of the keys, that hold now."""
+        return budgets.encoded(self.bridge.config.engines)
 
     async def _step(self, claim: Claim) -> Step:
         return await pipeline.step(self.bridge, claim)

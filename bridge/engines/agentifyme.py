@@ -21,7 +21,7 @@ from bridge.contracts import Engine
 from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Throttled, Transient
 from bridge.model import Link, Status
 from bridge.outbound import Answer, Outbound
-from bridge.rules import Template, Variable
+from bridge.rules import Template, Variable, short
 from bridge.runs import AtLeastOne, Budget, Complaint, File, Order, Snapshot, Started
 from bridge.secret import Secret
 
@@ -323,9 +323,8 @@ def _no_value(value: str, kind: str) -> str | None:
         found = None if kind != "json" else _NOTHING
     number = isinstance(found, (int, float)) and not isinstance(found, bool) and math.isfinite(found)
     good = {"number": number, "boolean": isinstance(found, bool), "json": found is not _NOTHING}[kind]
-    shown = value if len(value) <= 60 else f"{value[:57]}..."  # noqa: PLR2004 - fits into a line
     what = {"number": "a number", "boolean": "true or false", "json": "JSON"}[kind]
-    return None if good else f"is {shown!r}, which is not {what}"
+    return None if good else f"is {short(value)}, which is not {what}"
 
 
 _NOTHING = object()

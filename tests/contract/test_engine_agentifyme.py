@@ -1,5 +1,6 @@
 """What AgentifyMe says, in the words of its page and of its client, and what the engine makes of it."""
 
+import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -104,7 +105,7 @@ async def test_parameters_have_the_types_the_template_says(outbound):
         ("boolean", "null", "not true or false"),
         ("json", "{a: 1}", "not JSON"),
         ("json", "[" * 50_000, "not JSON"),
-        ("number", "x" * 500, "xx..."),
+        ("number", "x" * 500, "xx'..."),
     ],
 )
 async def test_a_value_of_another_type_is_refused_and_not_sent(outbound, kind, value, what):
@@ -305,6 +306,26 @@ async def test_a_result_is_read_in_both_forms(outbound):
         assert (await _seen(outbound, **{name: {"a": "b"}})).status == Status.COMPLETED  # the client's form: no status
     assert (await _seen(outbound, status="completed")).outputs == {}
     assert (await _seen(outbound, status="pending", result=result)).outputs == {}
+
+
+async def test_the_key_is_hidden_in_whatever_a_run_says(outbound, tmp_path):
+    """In names, texts and JSON of results and in errors, read or run; the key before its change, too."""
+    (tmp_path / "key").write_text(KEY)
+    secret = Secret.decode({"file": str(tmp_path / "key")}, {})
+    result = {f"the {KEY}": f"is {KEY}", "deep": [{KEY: "next-key-0123456789"}]}
+    replies = [{"result": result}, {"error": f"{KEY} is bad"}, {"error": {"message": f"no {KEY}"}}]
+    assert secret.text() == KEY
+    (tmp_path / "key").write_text("next-key-0123456789")
+    await asyncio.sleep(1.1)
+    assert secret.text() == "next-key-0123456789"
+    shown = {"the ***": "is ***", "deep": '[{"***":"***"}]'}, "*** is bad", "no ***"
+    for reply, expected in zip(replies, shown, strict=True):
+        async with serve(always(answer(200, json.dumps(reply)))) as server:
+            engine = _engine(server.url(""), api_key=secret)
+            started = await engine.trigger(outbound, _order(sync=True), _soon())
+            seen = await engine.fetch(outbound, RUN)
+        for said in (started.ended, seen):
+            assert (said.outputs or said.reason) == expected
 
 
 async def test_a_failure_is_read_in_both_forms(outbound):
