@@ -64,7 +64,8 @@ def _sealed(config: Config, source: str, recipient: Recipient) -> Recipient:
 
 
 def _opened(config: Config, notifier: str, name: str, value: str) -> str:
-    if name not in config.notifiers[notifier].sealed or not value.startswith(_ADDRESS):
+    told = config.notifiers.get(notifier)  # a source tells, too: whoever gave it a command
+    if told is None or name not in told.sealed or not value.startswith(_ADDRESS):
         return value
     source, _, encoded = value.removeprefix(_ADDRESS).partition(".")
     secrets = _secrets(config, source, notifier)

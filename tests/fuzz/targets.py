@@ -11,6 +11,7 @@ from bridge import addresses, mrkdwn
 from bridge.bodies import FORM, JSON, read_form, read_json, read_object
 from bridge.config import load
 from bridge.contracts import Reply, Request
+from bridge.credentials import shown
 from bridge.decision import decide
 from bridge.errors import Malformed, Refusal
 from bridge.model import Event
@@ -160,7 +161,8 @@ def sources(data: bytes) -> None:
     if isinstance(read, Reply):
         assert read.status == 200
         return
-    assert KEY not in msgspec.json.encode(msgspec.structs.replace(read, body=None)).decode()
+    facts = {fact: shown(value) for fact, value in read.facts.items()}
+    assert KEY not in msgspec.json.encode(msgspec.structs.replace(read, body=None, facts=facts)).decode()
     decision = decide(CONFIG, msgspec.structs.replace(read, source=name), "d_1")
     msgspec.json.encode([msgspec.to_builtins(result) for result in decision.results])
     kept = body if read.keep is None else read.keep

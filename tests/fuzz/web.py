@@ -10,6 +10,7 @@ from urllib.parse import quote
 import uvicorn
 from uvicorn.server import ServerState
 
+from bridge.access import Access
 from bridge.app import build
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
@@ -50,7 +51,7 @@ class Web:
     def __init__(self, store: Store) -> None:
         """Build it."""
         parts = Bridge(config=CONFIG, store=store, outbound=Outbound(), public_url="http://x")
-        self._app = build(parts, [TOKEN.encode()], api_tokens=[TOKEN.encode()])
+        self._app = build(parts, Access([TOKEN.encode()]))
 
     async def hooks(self, data: bytes) -> None:
         """Deliver a believed request, and one that is not; each is answered below 500."""

@@ -66,6 +66,12 @@ def test_credentials_in_addresses_are_sealed_and_opened_address(read):
     assert opened_address(config, "qa", qa.address) == {"channel": "C1"}
 
 
+def test_what_a_source_tells_by_itself_has_nothing_sealed(read):
+    """An answer under a comment goes to its repository and number: no notifier of the configuration, no credential."""
+    where = {"repo": "octo/hello", "number": "7"}
+    assert opened_address(read(), "source:github", where) == where
+
+
 def test_a_source_that_left_the_configuration_is_missed_in_words(read):
     """What it sealed cannot be opened any more, and the message says what would help."""
     [reply] = sealed_addresses(read(), record("gone", Recipient("reply", ADDRESS))).notify
