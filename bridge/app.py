@@ -16,7 +16,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
 
 import bridge
-from bridge import contracts, explain_api, hardening, metrics, operator_api, page, pipeline
+from bridge import contracts, explain_api, files, hardening, metrics, operator_api, page, pipeline
 from bridge.access import Access
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
@@ -194,6 +194,7 @@ def build(
             livez,
             readyz,
             prometheus,
+            files.follow,
             ROUTER,
             explain_api.ROUTER,
             operator_api.ROUTER,

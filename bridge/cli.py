@@ -5,7 +5,7 @@ import sys
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bridge.config import Config
     from bridge.settings import Settings
 
+_ENGINES = ("genesis", "agentifyme")
+"""Those that there is an emulator of."""
 _CONFIG = click.argument("file", required=False, type=click.Path(path_type=Path))
 
 
@@ -129,20 +131,21 @@ def schema() -> None:
 
 @main.command()
 @click.option("--once", is_flag=True, help="Exit when the three deliveries have ended: 0 if all ended as they should.")
-def demo(*, once: bool) -> None:
-    """Run the whole way on this machine: emulated Genesis and Slack, three signed deliveries, followed live."""
+@click.option("--engine", default="genesis", type=click.Choice(_ENGINES), help="Which engine to emulate.")
+def demo(*, once: bool, engine: str) -> None:
+    """Run the whole way on this machine: an emulated engine and Slack, three signed deliveries, followed live."""
     import uvloop
 
     from bridge.demo import run
 
-    uvloop.run(run(once=once))
+    uvloop.run(run(once=once, engine=engine))
 
 
 @main.command()
-@click.argument("what", type=click.Choice(["genesis", "slack", "receiver"]))
+@click.argument("what", type=click.Choice([*_ENGINES, "slack", "receiver"]))
 @click.option("--port", default=0, help="The port to listen on; 0: any free one.")
 @click.option("--secret", envvar="EMULATOR_SECRET", help="receiver: the callback secret to verify with (whsec_...).")
-def emulate(what: Literal["genesis", "slack", "receiver"], port: int, secret: str | None) -> None:
+def emulate(what: str, port: int, secret: str | None) -> None:
     """Run one emulator on its own, to develop rules without an account."""
     import uvloop
 

@@ -17,7 +17,7 @@ from bridge.config_files import HASH_DIGITS, matching
 from bridge.config_warnings import warnings
 from bridge.contracts import Engine, Notifier, Source
 from bridge.duration import Duration
-from bridge.engines import AnyEngine
+from bridge.engines import ENGINES, AnyEngine
 from bridge.errors import ConfigError, Problem
 from bridge.model import Durability
 from bridge.notifiers import AnyNotifier
@@ -78,6 +78,11 @@ class Config(Struct, frozen=True, kw_only=True):
     warnings: tuple[Problem, ...] = ()
     """What can be run, but is surely not meant."""
 
+    @property
+    def folder(self) -> Path:
+        """Where the configuration lies."""
+        return self.files[0].parent if self.files else Path()
+
 
 def load(path: Path, environ: Mapping[str, str] | None) -> Config:
     """Read a configuration and everything it includes.
@@ -87,8 +92,9 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
     """
     files = _Files(environ)
     files.read(path)
+    files.templates()
     if files.whole:
-        check(files.parts)
+        check(files.parts, path.parent)
     if files.problems:
         raise ConfigError(files.problems, files.patterns)
     parts = files.parts
@@ -231,11 +237,26 @@ class _Files:
     def _entry(self, name: str, mark: Mark, node: Node, report: Report, kind: Any) -> Entry:
         converter = Converter(report, self._environ)
         if kind in (Template, Rule):
-            value = _readable(converter, node, kind)
+            value = _readable(converter, node, kind) if kind is Rule else None
             return Entry(name=name, mark=mark, node=node, report=report, kind=kind, value=value)
         value = converter.value(node, kind)
         cls = converter.kind(node, records_of(members_of(kind))) if isinstance(node, MapNode) else None
         return Entry(name=name, mark=mark, node=node, report=report, kind=cls, value=None if value is FAILED else value)
+
+    def templates(self) -> None:
+        """Read the templates, once all files are read: which keys one has is for its engine to say."""
+        for name, entry in self.parts.templates.items():
+            kind = self._template_kind(entry.node)
+            value = _readable(Converter(entry.report, self._environ), entry.node, kind)
+            self.parts.templates[name] = structs.replace(entry, kind=kind, value=value)
+
+    def _template_kind(self, node: Node) -> type[Template]:
+        _, named = node.entries.get("engine", (None, None)) if isinstance(node, MapNode) else (None, None)
+        entry = self.parts.engines.get(named.text) if isinstance(named, ScalarNode) else None
+        if entry is not None and entry.kind is not None and issubclass(entry.kind, Engine):
+            return entry.kind.template
+        # Of an engine that nobody knows, the template may have the keys of any.
+        return min({engine.template for engine in ENGINES}, key=lambda kind: _misfit(node, kind))
 
     def _rules(self, node: Node, report: Report) -> None:
         if not isinstance(node, ListNode):
@@ -266,6 +287,12 @@ def _readable(converter: Converter, node: Node, kind: Any) -> Any:
     else:
         converter.value(node, kind)
     return kind(**{field.name: "" for field in structs.fields(kind) if field.required} | values)
+
+
+def _misfit(node: Node, kind: type[Template]) -> tuple[int, str]:
+    problems: list[Problem] = []
+    _readable(Converter(Report("", problems), None), node, kind)
+    return len(problems), kind.__name__
 
 
 def _as_list(node: Node) -> Node:

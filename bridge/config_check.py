@@ -4,13 +4,14 @@ Works on what could be read, so that one run reports misspelt keys and misspelt 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path as File
 from typing import Any
 
 from msgspec import Struct, structs
 
 from bridge import command_check
 from bridge.at_a_time import AtATime
-from bridge.contracts import Engine, Notifier, Source
+from bridge.contracts import EXECUTION_NAMES, Engine, Notifier, Source
 from bridge.credentials import is_credential
 from bridge.errors import ExpressionError, Problem
 from bridge.expressions import Path, dotted
@@ -139,16 +140,17 @@ class _Scope:
         return None
 
 
-def check(parts: Parts) -> None:
-    """Report everything in the parts that cannot work."""
+def check(parts: Parts, folder: File) -> None:
+    """Report everything in the parts that cannot work; `folder` is where the configuration lies."""
     for entry in parts.sources.values():
         _check_source(entry)
     for entry in parts.templates.values():
-        _check_template(entry, parts.engines)
+        _check_template(entry, parts.engines, folder)
     for entry in parts.rules:
         _check_rule(entry, parts)
     used = {name for entry in parts.rules for name in entry.value.notify}
     for name, entry in parts.notifiers.items():
+        _check_said(entry)
         if name not in used:
             _check_texts(entry, _Scope(_all_facts(parts.sources), frozenset()))
 
@@ -180,15 +182,22 @@ def _check_texts(entry: Entry, scope: _Scope, used_by: str = "") -> None:
             entry.problem(path, problem + used_by)
 
 
-def _check_template(entry: Entry, engines: Mapping[str, Entry]) -> None:
+def _check_said(entry: Entry) -> None:
+    """Hold a notifier's own words to the names that an execution has."""
+    said = entry.value.text if isinstance(entry.value, Notifier) else None
+    for root in dict.fromkeys(str(path[0]) for path in said.paths) if said is not None else ():
+        if root not in EXECUTION_NAMES:
+            entry.problem(("text",), unknown("name", root, EXECUTION_NAMES))
+
+
+def _check_template(entry: Entry, engines: Mapping[str, Entry], folder: File) -> None:
     template: Template = entry.value
     if template.engine and template.engine not in engines:
         entry.problem(("engine",), unknown("engine", template.engine, engines))
     elif template.engine and template.id:
         engine = engines[template.engine].value
-        problem = engine.problem(template.id) if isinstance(engine, Engine) else None
-        if problem:
-            entry.problem(("id",), problem)
+        for where, problem in engine.problems(template, folder) if isinstance(engine, Engine) else ():
+            entry.problem(where, problem)
     for name, variable in template.variables.items():
         _check_variable(entry, name, variable)
 

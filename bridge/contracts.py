@@ -5,18 +5,20 @@ methods are the behaviour. It owns no loop, no retry and no logging: it answers,
 `Refusal` (sources), `Transient`, `Permanent`, `Ambiguous` (engines, notifiers).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
-from bridge.duration import Duration
-from bridge.errors import BadSignature, Refusal
+from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Event, Execution, Progress, Status
+from bridge.model import Event, Execution, Status
 from bridge.outbound import Outbound
 from bridge.rate import Rate
+from bridge.rules import Template
+from bridge.runs import Budget, Complaint, Order, Poll, Snapshot, Started
 from bridge.signing import Signing
 
 Outcome = Literal["accepted", "no_match", "ignored", "duplicate", "rule_error"]
@@ -215,66 +217,48 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return None
 
 
-class Poll(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often an execution is looked at: from `first` it slows down as it ages, up to `max`."""
-
-    first: Duration = Duration(seconds=1)
-    """How soon a run is looked at after its start."""
-    max: Duration = Duration(seconds=15)
-    """How rarely an old one is looked at, at most."""
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """One trigger request: what to start, with what."""
-
-    template_id: str
-    """The engine's own id of the workflow, as the template's `id:` has it."""
-    variables: dict[str, str]
-    execution_id: str
-
-
-class Started(Struct, frozen=True, kw_only=True):
-    """The engine took the order."""
-
-    remote_id: str
-    url: str | None = None
-    """Where a person can look at the run."""
-
-
-class Snapshot(Struct, frozen=True, kw_only=True):
-    """The engine's word on a run, in our words."""
-
-    status: Status
-    """pending, running, review_pending, completed, failed, cancelled or skipped; never one of ours."""
-    progress: Progress | None = None
-    outputs: dict[str, str] = {}
-    reason: str | None = None
-
-
 class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """A remote workflow system. Every engine takes `poll:`."""
+    """A remote workflow system. Every engine takes `poll:` and `budget:`."""
+
+    template: ClassVar[type[Template]] = Template
+    """What its templates are; an engine with keys of its own for them, or for their variables, names its subclass."""
 
     poll: Poll = Poll()
     """How often an execution is looked at."""
+    budget: Budget = Budget()
+    """What its key may do, counted over all workers; engines with the same key share one."""
 
-    def problem(self, template_id: str) -> str | None:
-        """Say what is wrong with a template's `id:`, at load; None: nothing."""
+    def credentials(self) -> tuple[str, ...]:
+        """Return what a budget belongs to: the key, and where it is one. Hashed before anybody sees it."""
+        raise NotImplementedError
+
+    def bucket(self, template: Template) -> str:  # noqa: ARG002 - for those who override it
+        """Say which bucket of the budget a template's triggers take from."""
+        return "triggers"
+
+    def problems(self, template: Template, folder: Path) -> Iterable[Complaint]:
+        """Say what is wrong with a template of this engine, at load; `folder` is where the configuration lies."""
         raise NotImplementedError
 
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run; pass `not_after` (monotonic seconds) on to the outbound request, unchanged.
 
-        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise; Blocked, a
-        Permanent, when the key or the account is refused, so that this engine's executions wait for a person.
+        Raises Transient when surely nothing started, Permanent when refused, Ambiguous otherwise; Throttled, a
+        Transient, when the key has sent too much, so that others wait as well; Blocked, a Permanent, when the key or
+        the account is refused, so that this engine's executions wait for a person.
         """
         raise NotImplementedError
 
     async def fetch(self, outbound: Outbound, remote_id: str) -> Snapshot:
         """Ask how a run is.
 
-        Raises Transient when the answer is not to be had now, Permanent when the engine does not know the run.
+        Raises Transient (Throttled) when the answer is not to be had now, Permanent when it does not know the run.
         """
         raise NotImplementedError
+
+    async def locate(self, outbound: Outbound, reference: str) -> str:  # noqa: ARG002 - for those who override it
+        """Return a URL at which anybody can have a `File`, if only for a while; raises as `fetch` does."""
+        raise Permanent("this engine keeps no files")
 
     async def probe(self, outbound: Outbound) -> str | None:  # noqa: ARG002 - for those who override it
         """Ask, harmlessly, whether the credentials are good, for `doctor`; None: they are, or nothing can be asked.
@@ -284,8 +268,18 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return None
 
 
+EXECUTION_NAMES = tuple(name for name in Execution.__struct_fields__ if name not in ("history", "notifications"))
+"""The names a notifier's `text:` may use."""
+
+
+def said_of(execution: Execution) -> dict[str, Any]:
+    """Return an execution's fields as a notifier's `text:` sees them: what it does not have yet is missing."""
+    fields: dict[str, Any] = to_builtins(execution)
+    return {name: fields[name] for name in EXECUTION_NAMES if fields[name] is not None}
+
+
 class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Tells someone outside how an execution stands."""
+    """Tells someone outside how an execution stands. Every notifier takes `text:`."""
 
     in_order: ClassVar[bool] = False
     """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
@@ -293,6 +287,16 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """The source types whose events this notifier can answer; None: all."""
     sealed: ClassVar[frozenset[str]] = frozenset()
     """Names in its address that are credentials: they are kept sealed, with a secret of the source or the notifier."""
+
+    text: Text | None = None
+    """What to say in words of its own; its names are the execution's fields, as `said_of` gives them."""
+
+    def said(self, execution: Execution) -> str | None:
+        """Return `text:` for an execution; None without one, or where the execution lacks what it names."""
+        try:
+            return None if self.text is None else self.text.render(said_of(execution))
+        except EvaluationError:
+            return None  # a run that failed has no outputs; that it failed is told all the same
 
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""

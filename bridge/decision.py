@@ -16,7 +16,7 @@ from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event, Status
 from bridge.records import NewNotification, Recipient, Record, Turn
-from bridge.rules import Rule, RuleResult, help_text
+from bridge.rules import Rule, RuleResult, help_text, own_keys
 
 SOURCE = "source:"
 """What the notifier of an acknowledgement is called: this and the source's name, which no notifier can have."""
@@ -93,6 +93,8 @@ def _record(config: Config, event: Event, delivery_id: str, rule: Rule, result: 
         template_id=template.id,
         variables=result.variables,
         deadline_seconds=template.deadline.total_seconds(),
+        **own_keys(template),
+        bucket=config.engines[template.engine].bucket(template),
         on_unknown=rule.on_unknown,
         notify=[_recipient(config, name, event.names()) for name in rule.notify],
         at_a_time=_turn(rule, result),

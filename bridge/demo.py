@@ -1,4 +1,4 @@
-"""The main job on this machine: emulated Genesis, Slack and receiver, web and worker, three real deliveries."""
+"""The main job on this machine: an emulated engine, Slack and receiver, web and worker, three real deliveries."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,10 @@ from rich.console import Console
 from bridge import __version__, log
 from bridge.config import Config, load
 from bridge.decision import derived_id
+from bridge.demo_engines import EMULATORS, Timeline
 from bridge.demo_view import View
 from bridge.embedded import Embedded
 from bridge.emulators import github
-from bridge.emulators.genesis import Genesis
-from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver, relay
 from bridge.emulators.serving import App, Server
 from bridge.emulators.slack import Slack
@@ -33,10 +32,7 @@ from bridge.outbound import Outbound
 from bridge.process import Service
 from bridge.settings import Settings
 
-Timeline = tuple[tuple[str, float | None], ...]
-"""Statuses on the emulated Genesis, each with its seconds; the last stays."""
 _TIMELINE: Timeline = (("pending", 0.4), ("running", 2.0), ("completed", None))
-_OUTPUTS = {"summary": "42 tests passed, 0 failed"}
 _FOLLOW_SECONDS = 60.0
 _LOOK_SECONDS = 0.1
 _DONE = frozenset({"delivered", "superseded", "dead"})
@@ -56,7 +52,8 @@ class Sent(Struct, frozen=True):
 class World(Struct, frozen=True):
     """Everything outside the bridge, and the secrets both sides know."""
 
-    genesis: Genesis
+    engine_name: str
+    engine: App
     slack: Slack
     receiver: Receiver
     secrets: dict[str, str]
@@ -65,7 +62,7 @@ class World(Struct, frozen=True):
         """Return a file of bridge/samples with the emulators' addresses filled in."""
         text = resources.files("bridge").joinpath("samples", name).read_text()
         for mark, url in (
-            ("@GENESIS@", self.genesis.url),
+            ("@ENGINE@", self.engine.url),
             ("@SLACK@", self.slack.url),
             ("@RECEIVER@", self.receiver.url),
         ):
@@ -73,21 +70,23 @@ class World(Struct, frozen=True):
         return text.encode()
 
 
-async def run(*, once: bool, console: Console | None = None, timeline: Timeline = _TIMELINE) -> None:
-    """Show the main job, following `timeline` on Genesis; raises DemoFailed unless all three end as they should.
+async def run(
+    *, once: bool, engine: str = "genesis", console: Console | None = None, timeline: Timeline = _TIMELINE
+) -> None:
+    """Show the main job, following `timeline` on an engine; raises DemoFailed unless all three end as they should.
 
     With `once` it returns as soon as they have ended, else it goes on serving until Ctrl-C.
     """
     shown = console or Console()
     with tempfile.TemporaryDirectory(prefix="genesis-bridge-demo-") as directory, log.kept_in_memory() as lines:
-        if not await _run(Path(directory), shown, timeline, once=once):
+        if not await _run(Path(directory), shown, engine, timeline, once=once):
             shown.print(lines.getvalue()[-8000:], markup=False, highlight=False)
             raise DemoFailed("not every delivery ended as it should; what happened stands above")
 
 
-async def _run(directory: Path, console: Console, timeline: Timeline, *, once: bool) -> bool:
+async def _run(directory: Path, console: Console, engine: str, timeline: Timeline, *, once: bool) -> bool:
     stop = _stop_signal()
-    async with _world(timeline) as world, AsyncExitStack() as stack:
+    async with _world(engine, timeline) as world, AsyncExitStack() as stack:
         server = Embedded(directory / "data")
         server.start()
         stack.callback(server.stop)
@@ -99,7 +98,7 @@ async def _run(directory: Path, console: Console, timeline: Timeline, *, once: b
         stack.push_async_callback(outbound.aclose)
         try:
             client = Client(outbound, service.url, token)
-            with View(console, service.url) as view:
+            with View(console, service.url, EMULATORS[engine].title) as view:
                 well = await _three_deliveries(client, world, view)
             if not once:
                 console.print(
@@ -113,23 +112,23 @@ async def _run(directory: Path, console: Console, timeline: Timeline, *, once: b
 
 
 @contextlib.asynccontextmanager
-async def _world(timeline: Timeline) -> AsyncIterator[World]:
+async def _world(engine: str, timeline: Timeline) -> AsyncIterator[World]:
     known = {
         "DEMO_GITHUB_SECRET": secrets.token_hex(20),
         "DEMO_SLACK_SECRET": secrets.token_hex(16),
         "DEMO_RELAY_SECRET": _whsec(),
         "DEMO_CALLBACK_SECRET": _whsec(),
-        "DEMO_GENESIS_KEY": secrets.token_urlsafe(24),
+        "DEMO_ENGINE_KEY": secrets.token_urlsafe(24),
         "DEMO_SLACK_TOKEN": f"xoxb-{secrets.token_urlsafe(16)}",
     }
-    template = Template(timeline=timeline, outputs=_OUTPUTS)
     world = World(
-        genesis=Genesis(keys={known["DEMO_GENESIS_KEY"]: None}, any_template=True, default=template),
+        engine_name=engine,
+        engine=EMULATORS[engine].build(known["DEMO_ENGINE_KEY"], timeline),
         slack=Slack(tokens=[known["DEMO_SLACK_TOKEN"]]),
         receiver=Receiver([known["DEMO_CALLBACK_SECRET"]], strict=True),
         secrets=known,
     )
-    async with Server(world.genesis), Server(world.slack), Server(world.receiver):
+    async with Server(world.engine), Server(world.slack), Server(world.receiver):
         yield world
 
 
@@ -140,6 +139,7 @@ def _whsec() -> str:
 def _config(directory: Path, world: World) -> Config:
     path = directory / "demo.yaml"
     path.write_bytes(world.sample("demo.yaml"))
+    (directory / "engine.yaml").write_bytes(world.sample(f"engine-{world.engine_name}.yaml"))
     return load(path, world.secrets)
 
 
@@ -235,7 +235,7 @@ def _went_well(execution: Execution) -> bool:
 async def emulate(what: str, port: int, secret: str | None) -> None:
     """Serve one emulator until Ctrl-C; its journal is at /_emulator/journal."""
     emulators: dict[str, App] = {
-        "genesis": Genesis(any_template=True),
+        **{name: emulator.build(None, None) for name, emulator in EMULATORS.items()},
         "slack": Slack(),
         "receiver": Receiver([secret] if secret else []),
     }

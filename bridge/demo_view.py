@@ -19,8 +19,9 @@ _MARKS = {"delivered": "[green]✓[/]", "dead": "[red]✗[/]", "superseded": "[d
 class View:
     """Shows executions by the title of the delivery that started them."""
 
-    def __init__(self, console: Console, url: str) -> None:
-        """Write to `console`; `url` is where the bridge listens."""
+    def __init__(self, console: Console, url: str, engine: str = "Genesis") -> None:
+        """Write to `console`; `url` is where the bridge listens, `engine` what is emulated."""
+        self._engine = engine
         self._console = console
         self._url = url
         self._executions: dict[str, Execution] = {}
@@ -30,7 +31,7 @@ class View:
         """Begin."""
         self._console.print(
             f"[bold]genesis-bridge demo[/]  web and worker on {self._url}, beside them an own Valkey and emulated "
-            "Genesis, Slack and callback receiver; three signed deliveries:"
+            f"{self._engine}, Slack and callback receiver; three signed deliveries:"
         )
         if self._live is not None:
             self._live.start()
@@ -59,7 +60,7 @@ class View:
         if self._live is not None:
             self._live.stop()
         table = Table(title="What became of them", title_justify="left", expand=False)
-        for column in ("delivery", "rule", "run on Genesis", "status", "took", "told"):
+        for column in ("delivery", "rule", f"run on {self._engine}", "status", "took", "told"):
             table.add_column(column, overflow="fold")
         for title, execution in self._executions.items():
             table.add_row(

@@ -19,6 +19,7 @@ BridgeError
     StoreUnavailable        the store did not confirm a write; nothing may be promised
     AttemptError            one outbound attempt failed; the three kinds below are the whole retry protocol
         Transient           nothing happened out there: try again
+            Throttled       ... later, as everything that this key sends: it was too much
         Permanent           it was refused: never try again
             Blocked         ... as everything would be: the key is refused, or there is no credit left
         Ambiguous           it may or may not have happened
@@ -173,6 +174,10 @@ class Transient(AttemptError):
         """Keep the wish beside the reason."""
         self.retry_after = retry_after
         super().__init__(reason)
+
+
+class Throttled(Transient):
+    """The key has sent too much; whatever else of the same kind it sends would be refused as well."""
 
 
 class Permanent(AttemptError):

@@ -131,10 +131,12 @@ class View:
     def _sent(self, result: RuleResult) -> None:
         record: Record | None = self._records.get(result.rule)
         if record is not None:
-            self._line(("  starts ", "dim"), (f"{record.template} on {record.engine}, {record.template_id}", ""))
+            starts = f"{record.template} on {record.engine}, {record.template_id}"
+            self._line(("  starts ", "dim"), (starts, ""), (_own(record.options), "dim"))
         width = max(map(len, result.variables), default=0)
         for name, value in result.variables.items():
-            self._line((f"    {name:<{width}}  ", "dim"), (_short(value), "cyan"))
+            own = {} if record is None else record.variable_options.get(name, {})
+            self._line((f"    {name:<{width}}  ", "dim"), (_short(value), "cyan"), (_own(own), "dim"))
         if record is not None and record.notify:
             self._line(("  tells ", "dim"), (", ".join(recipient.notifier for recipient in record.notify), ""))
 
@@ -186,6 +188,12 @@ def _short(value: Any) -> str:
     if not isinstance(text, str):
         return to_json(text)
     return text if text.isprintable() and text else repr(text)
+
+
+def _own(keys: Mapping[str, Any]) -> str:
+    """Say what a template or a variable has beyond the keys that every engine's have."""
+    said = ", ".join(f"{key}: {_short(value)}" for key, value in keys.items())
+    return f"  ({said})" if said else ""
 
 
 def _listed(names: Mapping[str, Any]) -> str:

@@ -145,6 +145,20 @@ class Notification(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """RFC 3339; only while due."""
 
 
+class Link(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An output that is a file: where it can be had, without any key."""
+
+    url: str
+    type: str | None = None
+    """Its media type, where it is known."""
+    size: int | None = None
+    """In bytes, where it is known."""
+
+
+Output = str | Link
+"""What every engine's outputs are: text, or a link to a file."""
+
+
 class Execution(Struct, frozen=True, kw_only=True):
     """One run of a template that we follow (spec section 6)."""
 
@@ -159,7 +173,7 @@ class Execution(Struct, frozen=True, kw_only=True):
     final: bool
     remote_id: str | None = None
     progress: Progress | None = None
-    outputs: dict[str, str] = {}
+    outputs: dict[str, Output] = {}
     reason: str | None = None
     url: str | None = None
     attempts: int = 0

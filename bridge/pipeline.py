@@ -11,21 +11,23 @@ import uuid
 import structlog
 from msgspec import structs
 
-from bridge import limits, metrics, pauses
+from bridge import budgets, limits, metrics, outputs, pauses
 from bridge.clock import rfc3339
 from bridge.commands import taken
-from bridge.contracts import Acceptance, Engine, ExecutionReference, Order, Reply, Request, Skipped
+from bridge.contracts import Acceptance, Engine, ExecutionReference, Reply, Request, Skipped
 from bridge.decision import acknowledgement, decide, derived_id
 from bridge.errors import Ambiguous, AttemptError, BadSignature, Blocked, Permanent, StoreUnavailable, Transient
 from bridge.explanation import recorded
 from bridge.faults import point
 from bridge.keeping import sealed_addresses, sealed_body
+from bridge.leases import keeping
 from bridge.model import Event, Execution, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
 from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
+from bridge.runs import Order, Snapshot, Started
 from bridge.scheme import without_credentials
 from bridge.store import TRIGGER_LEASE_SECONDS
 
@@ -204,16 +206,26 @@ def _wait(claim: Claim, missing: str) -> Step:
 
 async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     record = claim.record
-    order = Order(template_id=record.template_id, variables=record.variables, execution_id=claim.execution.id)
+    order = Order(
+        template_id=record.template_id,
+        variables=record.variables,
+        execution_id=claim.execution.id,
+        options=record.options,
+        variable_options=record.variable_options,
+        folder=bridge.config.folder,
+        deadline_seconds=record.deadline_seconds,
+    )
     # A worker that slept between its claim and the first byte must not send: by then others call it lost.
     not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
+    began = claim.clock.now_ms()
     point("claim.after")
     try:
-        started = await engine.trigger(bridge.outbound, order, not_after)
+        async with keeping(bridge.store, claim):
+            started = await engine.trigger(bridge.outbound, order, not_after)
         point("trigger.answered")
     except Transient as error:
-        wait = backoff(claim.execution.attempts) if error.retry_after is None else error.retry_after
-        return _queue_again(claim, str(error), wait)
+        asked = await budgets.asked(bridge.store, engine, record.bucket, error)
+        return _queue_again(claim, str(error), backoff(claim.execution.attempts) if asked is None else asked)
     except Permanent as error:
         if isinstance(error, Blocked):
             # It would refuse everybody: what is queued for this engine waits, and a probe, sent only to see, with it.
@@ -229,22 +241,34 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         return _unsure(claim, f"unexpected {type(error).__name__} in the engine adapter")
     if claim.kind == "probe":
         await pauses.recover(bridge.store, claim.record.engine)
+    return _begun(bridge, engine, claim, started, began)
+
+
+def _begun(bridge: Bridge, engine: Engine, claim: Claim, started: Started, began_ms: float) -> Step:
     now = claim.clock.now_ms()
+    since = now if started.ended is None else began_ms
     execution = structs.replace(
         claim.execution,
         status=Status.PENDING,
         remote_id=started.remote_id,
         url=started.url,
         reason=None,
-        started_at=rfc3339(now),
+        started_at=rfc3339(since),
     )
-    return Step(
+    step = Step(
         execution=execution,
         again_seconds=jittered(engine.poll.first.total_seconds()),
         reached=True,
-        started_ms=now,
+        started_ms=since,
         deadline_ms=now + claim.record.deadline_seconds * 1000,
     )
+    return step if started.ended is None else _ended(bridge, step, started.ended)
+
+
+def _ended(bridge: Bridge, step: Step, seen: Snapshot) -> Step:
+    found, files = outputs.shown(seen.outputs, bridge.public_url, step.execution.id)
+    execution = structs.replace(step.execution, status=seen.status, outputs=found, reason=seen.reason)
+    return structs.replace(step, execution=execution, again_seconds=None, note=seen.reason or "", files=files)
 
 
 def _unsure(claim: Claim, reason: str) -> Step:
@@ -265,7 +289,8 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     try:
         seen = await engine.fetch(bridge.outbound, was.remote_id or "")
     except Transient as error:
-        return _look_again(engine, claim, structs.replace(was, reason=str(error)), error.retry_after or 0)
+        asked = await budgets.asked(bridge.store, engine, "fetches", error)
+        return _look_again(engine, claim, structs.replace(was, reason=str(error)), asked or 0)
     except Permanent as error:
         if _age_seconds(claim) < _NOT_FOUND_GRACE_SECONDS:
             return _look_again(engine, claim, structs.replace(was, reason=str(error)))
@@ -278,11 +303,10 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         was,
         status=seen.status,
         progress=seen.progress or was.progress,
-        outputs=seen.outputs if seen.status.final else was.outputs,
         reason=seen.reason,
     )
     if seen.status.final:
-        return Step(execution=now, again_seconds=None, note=seen.reason or "")
+        return _ended(bridge, Step(execution=now, again_seconds=None), seen)
     return _look_again(engine, claim, now)
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from bridge.clock import Clock, rfc3339
-from bridge.model import Change, Delivery, Execution, Notification, Progress, Status
+from bridge.model import Change, Delivery, Execution, Notification, Output, Progress, Status
 
 
 class Recipient(Struct, frozen=True):
@@ -40,6 +40,10 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
     template_id: str
     variables: dict[str, str]
     deadline_seconds: float
+    options: dict[str, Any] = {}
+    variable_options: dict[str, dict[str, Any]] = {}
+    bucket: str = "triggers"
+    """Of the engine's budget, that its trigger takes from."""
     on_unknown: str = "hold"
     notify: list[Recipient] = []
     at_a_time: Turn | None = None
@@ -106,6 +110,8 @@ class Step(Struct, frozen=True, kw_only=True):
     """Until the next step; None: the execution has ended."""
     note: str = ""
     """For the history, when the status changed."""
+    files: dict[str, str] = {}
+    """Of the outputs that are the engine's files: the last part of our link -> the engine's reference."""
     reached: bool = False
     """Whether the engine has seen this execution: a repeat of its delivery must not start it again."""
     started_ms: float | None = None
@@ -162,7 +168,7 @@ def written(new: NewNotification, execution_id: str = "") -> tuple[str, bytes, b
 decode_record = msgspec.json.Decoder(Record).decode
 _decode_notification = msgspec.json.Decoder(NotificationRecord).decode
 decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
-_decode_outputs = msgspec.json.Decoder(dict[str, str]).decode
+_decode_outputs = msgspec.json.Decoder(dict[str, Output]).decode
 RECORD_ERRORS = (msgspec.MsgspecError, ValueError, KeyError)
 """What reading a record that is damaged or not ours may raise."""
 Fields = dict[str, bytes]
@@ -323,6 +329,7 @@ def changed_fields(claim: Claim, step: Step) -> dict[str, str | float | bytes]:
         fields["progress"] = f"{now.progress.done}/{now.progress.total}"
     if now.outputs != was.outputs:
         fields["outputs"] = msgspec.json.encode(now.outputs)
+        fields["files"] = msgspec.json.encode(step.files)
     if step.reached:
         fields["reached"] = 1
     if step.started_ms is not None:

@@ -6,7 +6,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
 from bridge.at_a_time import AtATime
 from bridge.cases import Case
@@ -47,9 +47,9 @@ class Variable(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         if self.required and not value:
             return "is required, and its value is empty"
         if self.choices is not None and value not in self.choices:
-            return f"is {_short(value)}, which is none of: {', '.join(self.choices)}"
+            return f"is {short(value)}, which is none of: {', '.join(self.choices)}"
         if self.pattern is not None and not _matches(self.pattern, value):
-            return f"is {_short(value)}, which does not match the pattern {self.pattern!r}"
+            return f"is {short(value)}, which does not match the pattern {self.pattern!r}"
         return None
 
 
@@ -64,6 +64,22 @@ class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the workflow takes, by name; a rule that gives anything else is a mistake."""
     deadline: Duration = Duration(hours=1)
     """An execution that is not final by then ends as `timed_out`."""
+
+
+def own_keys(template: Template) -> dict[str, Any]:
+    """Return what a template and its variables say beyond the keys that every engine's have, as JSON has it."""
+    return {
+        "options": _beyond(template, Template),
+        "variable_options": {
+            name: beyond for name, variable in template.variables.items() if (beyond := _beyond(variable, Variable))
+        },
+    }
+
+
+def _beyond(record: Struct, common: type[Struct]) -> dict[str, Any]:
+    beyond = [name for name in record.__struct_fields__ if name not in common.__struct_fields__]
+    said: dict[str, Any] = to_builtins({name: getattr(record, name) for name in beyond})
+    return said
 
 
 class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -304,6 +320,7 @@ def _precise(event: Event) -> tuple[str, ...]:
     return () if event.action is None else (f"{event.name}.{event.action}",)
 
 
-def _short(value: str) -> str:
+def short(value: str) -> str:
+    """Return an event's value as a reason shows it: in a line, and without the credentials of URLs."""
     value = redacted(value)
     return repr(value) if len(value) <= 60 else f"{value[:57]!r}..."  # noqa: PLR2004 - fits into a line

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from msgspec import Struct, structs
 
 from bridge.duration import Duration
-from bridge.engines import AnyEngine
+from bridge.engines import ENGINES, AnyEngine
 from bridge.field_docs import field_docs
 from bridge.model import Durability
 from bridge.notifiers import AnyNotifier
@@ -67,6 +67,9 @@ def schema() -> dict[str, Any]:
     """
     definitions: dict[str, Any] = {}
     top = _record(File, definitions) | {"description": "What genesis-bridge does."}
+    kinds = sorted({engine.template for engine in ENGINES}, key=_key)
+    templates = {"anyOf": [_schema(kind, definitions) for kind in kinds]}  # which one, its engine decides
+    top["properties"]["templates"]["anyOf"][0]["additionalProperties"] = templates
     for name in SECTIONS:
         top["properties"][name]["anyOf"][0]["propertyNames"] = _constraints(Name)
     rule = definitions[_key(Rule)]

@@ -29,6 +29,8 @@ _SCRIPTS = (
     "rate",
     "audit",
     "session",
+    "hold",
+    "renew",
 )
 _WITH_GROUPS = ("accept", "claim", "commit", "resolve")
 """What begins or ends an execution's turn, and so has scripts/group.lua before it."""
@@ -51,6 +53,7 @@ class Scripts:
         self._replication = replication
         prelude, groups = _text("prelude"), _text("group")
         self._texts = {name: prelude + (groups if name in _WITH_GROUPS else "") + _text(name) for name in _SCRIPTS}
+        self._texts["claim"] = prelude + groups + _text("budget") + _text("claim")
         self.clock: Clock | None = None
         """Redis time, once it was asked for."""
         self._shas: dict[str, str] = {}

@@ -11,6 +11,7 @@ gb:outbox            zset    notification -> when to ring for it
 gb:g:<group>         zset    executions of one key of `at_a_time` -> their turns (scripts/group.lua)
 gb:bell              list    wakes one waiting worker
 gb:dead              zset    what a person has to look at
+gb:tokens:... gb:hold:... gb:holds gb:slots:... gb:line:...  budgets of engines' keys, see scripts/budget.lua
 gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
 gb:deliveries        zset    the newest deliveries, and
 gb:executions        zset    the newest executions -> when they came
@@ -31,6 +32,7 @@ from msgspec import structs
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ResponseError
 
+from bridge import outputs
 from bridge.clock import Clock
 from bridge.errors import Unreadable
 from bridge.model import Delivery, Durability, Execution, Notification, Status
@@ -47,6 +49,7 @@ from bridge.records import (
     Step,
     Stored,
     changed_fields,
+    decode_record,
     read_claims,
     read_delivery,
     read_execution,
@@ -73,6 +76,8 @@ HOLD_SECONDS = 2.0
 WAIT_SECONDS = 30.0
 """How often one that waits for its turn is looked at; whoever ends before it wakes it, so this is for records that
 cannot be read."""
+SLOT_SECONDS = 0.5
+"""How often what waits for a run to end is looked at: so long a free slot may stay unused."""
 PROBE_SECONDS = 300.0
 """Between two probes of an engine that paused itself."""
 MOST_UNCOMMITTED = 10
@@ -176,16 +181,17 @@ class Store:
         answer = await self._scripts.insist("accept", ["gb:due", "gb:bell", "gb:outbox"], arguments)
         return read_stored(answer)
 
-    async def claim(self, limit: int) -> Claims:
-        """Take up to `limit` due steps; raises StoreUnavailable."""
+    async def claim(self, limit: int, budgets: tuple[bytes, bool] = (b"{}", False)) -> Claims:
+        """Take up to `limit` due steps that the engines' budgets have room for; raises StoreUnavailable."""
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         leases = [int(TRIGGER_LEASE_SECONDS * 1000), int(POLL_LEASE_SECONDS * 1000)]
         pauses = [int(HOLD_SECONDS * 1000), self.record_seconds, int(PROBE_SECONDS * 1000), MOST_UNCOMMITTED]
         pauses.append(int(WAIT_SECONDS * 1000))
-        keys, confirmed = ["gb:due", "gb:dead", "gb:paused"], True
+        room = [budgets[0], int(budgets[1]), int(SLOT_SECONDS * 1000)]
+        keys, confirmed = ["gb:due", "gb:dead", "gb:paused", "gb:holds"], True
         try:
-            answer = await self._scripts.run("claim", keys, [limit, token, *leases, *pauses])
+            answer = await self._scripts.run("claim", keys, [limit, token, *leases, *pauses, *room])
         except Unconfirmed as error:
             answer, confirmed = error.answer, False
         return read_claims(answer, token, clock, confirmed=confirmed)
@@ -211,6 +217,11 @@ class Store:
         for new in step.notifications:
             arguments += written(new, claim.execution.id)
         return bool(await self._scripts.run("commit", ["gb:due", "gb:outbox", "gb:dead", "gb:bell"], arguments))
+
+    async def renew(self, claim: Claim) -> bool:
+        """Keep the claim of a trigger that takes long; returns whether it was still ours. Raises StoreUnavailable."""
+        arguments = [claim.execution.id, claim.token, int(TRIGGER_LEASE_SECONDS * 1000)]
+        return bool(await self._scripts.run("renew", ["gb:due"], arguments))
 
     async def bury(self, execution_id: str, reason: str) -> None:
         """Take an execution that cannot be read out of the schedule and show it among the dead letters."""
@@ -276,6 +287,13 @@ class Store:
                 return read_notification(id_, fields) if fields else None
         except Unreadable as error:
             return Notification(id=id_, notifier="", status=told, state="dead", last_error=str(error))
+
+    async def file(self, execution_id: str, part: str) -> tuple[str, str] | None:
+        """Return the engine and its reference of an output's file; raises Unreadable and StoreUnavailable."""
+        fields = await self._hash(f"gb:x:{execution_id}")
+        with _readable(f"execution {execution_id!r}"):
+            found = outputs.reference(fields, part) if fields else None
+            return None if found is None else (decode_record(fields["record"]).engine, found)
 
     async def delivery(self, delivery_id: str) -> Delivery | None:
         """Return one delivery as the API shows it; raises Unreadable and StoreUnavailable."""

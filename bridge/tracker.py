@@ -39,8 +39,10 @@ class Tracker:
         store: Store,
         step: Callable[[Claim], Awaitable[Step]],
         ring: Callable[[list[str]], Awaitable[None]],
+        budgets: Callable[[], tuple[bytes, bool]] = lambda: (b"{}", False),
     ) -> None:
-        """Take the store, the step, and what to do with the ids of notifications a commit made due."""
+        """Take the store, the step, what to do with the ids of notifications a commit made due, and the budgets."""
+        self._budgets = budgets
         self._store = store
         self._step = step
         self._ring = ring
@@ -96,7 +98,7 @@ class Tracker:
         self._wake.clear()
         self._nearest = math.inf
         point("claim.before")
-        batch = await self._store.claim(free)
+        batch = await self._store.claim(free, self._budgets())
         for claim in batch.claims:
             task = asyncio.create_task(self._take(claim))
             self._steps.add(task)

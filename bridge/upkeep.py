@@ -22,6 +22,7 @@ KINDS = {
     "gb:bell": b"list",
     "gb:dead": b"zset",
     "gb:paused": b"hash",
+    "gb:holds": b"string",
     "gb:deliveries": b"zset",
     "gb:executions": b"zset",
     "gb:arq": b"zset",

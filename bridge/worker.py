@@ -21,7 +21,7 @@ from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.exceptions import RedisError
 
-from bridge import pipeline, reports, upkeep
+from bridge import budgets, pipeline, reports, upkeep
 from bridge.errors import StoreUnavailable
 from bridge.parts import Bridge
 from bridge.records import Claim, Step
@@ -53,7 +53,7 @@ class Supervisor:
         self._redis = self._connect()
         self._found: set[str] = set()
         """What was wrong with Redis when it was last looked at."""
-        self._tracker = Tracker(bridge.store, self._step, self._ring)
+        self._tracker = Tracker(bridge.store, self._step, self._ring, self._budgets)
 
     def stop(self) -> None:
         """Take no more work; `run` returns when what is in hand is finished."""
@@ -132,6 +132,10 @@ class Supervisor:
             job_serializer=msgspec.msgpack.encode,
             job_deserializer=msgspec.msgpack.decode,
         )
+
+    def _budgets(self) -> tuple[bytes, bool]:
+        """Return the budgets of the configuration, and of the keys, that hold now."""
+        return budgets.encoded(self.bridge.config.engines)
 
     async def _step(self, claim: Claim) -> Step:
         return await pipeline.step(self.bridge, claim)

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from bridge import page
 from bridge.at_a_time import AtATime
@@ -16,7 +18,9 @@ from bridge.authentication import Basic, Bearer, Header, Hmac, Nothing
 from bridge.cases import Case, merged
 from bridge.cli import main
 from bridge.config import load
+from bridge.contracts import Engine
 from bridge.convert import import_
+from bridge.demo_engines import EMULATORS
 from bridge.engines import ENGINES
 from bridge.importers import FORMATS
 from bridge.metrics import REGISTRY
@@ -26,6 +30,7 @@ from bridge.page.session import entered
 from bridge.permission import Allow
 from bridge.rule_tests import run
 from bridge.rules import Rule, Template, Variable
+from bridge.runs import Budget
 from bridge.schema import schema
 from bridge.scheme import PRESETS
 from bridge.settings import Settings
@@ -87,6 +92,7 @@ def test_every_module_is_tested(name: str) -> None:
         "paths",
         "convert",
         "hardening",
+        "answers",
     }
     assert name in through_others or re.search(rf"bridge\.{name}\b|from bridge import .*\b{name}\b", TESTS), name
 
@@ -147,12 +153,42 @@ def test_every_preset_is_documented_and_tested(preset: str) -> None:
     assert f'preset("{preset}"' in TESTS
 
 
-@pytest.mark.parametrize("kind", [Rule, Allow, Template, Variable, Case, AtATime], ids=lambda kind: kind.__name__)
+RULE_KINDS = [
+    Rule,
+    Allow,
+    Case,
+    AtATime,
+    *dict.fromkeys([Template, *(engine.template for engine in ENGINES)]),
+    *dict.fromkeys([Variable, *(get_args(get_type_hints(engine.template)["variables"])[1] for engine in ENGINES)]),
+]
+
+
+@pytest.mark.parametrize("kind", RULE_KINDS, ids=lambda kind: kind.__name__)
 def test_every_key_of_a_rule_is_documented_and_tested(kind: type) -> None:
-    """Every YAML key of rules, templates, variables and tests."""
+    """Every YAML key of rules, templates and variables (those of one engine's included), and tests."""
     for field in kind.__struct_encode_fields__:
         assert f"`{field}" in ALL_DOCS, field
         assert re.search(rf"\b{field}\b", TESTS), field
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
+def test_every_engine_has_an_emulator_an_example_and_a_section(engine: type[Engine]) -> None:
+    """Its name is enough to run it without an account, to copy a configuration, and to look up its limits."""
+    tag = str(engine.__struct_config__.tag)
+    assert tag in EMULATORS
+    assert (ROOT / "bridge" / "samples" / f"engine-{tag}.yaml").exists()
+    assert any(f"type: {tag}" in path.read_text() for path in CONFIGS)
+    assert f"`{tag}`" in "".join(re.findall(r"^## .*", DOCS[ROOT / "docs" / "engines.md"], flags=re.MULTILINE))
+    for field in _default_budget(engine).__struct_fields__:
+        assert f"`{field}" in ALL_DOCS, field
+        assert re.search(rf"\b{field}\b", TESTS), field
+
+
+def _default_budget(engine: type[Engine]) -> Budget:
+    defaults = {field.name: field.default for field in structs.fields(engine)}
+    budget = defaults["budget"]
+    assert isinstance(budget, Budget)
+    return budget
 
 
 @pytest.mark.parametrize("status", Status)

@@ -11,7 +11,8 @@ import msgspec
 
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, json_answer, text_answer
-from bridge.emulators.genesis_faults import ERRORS, ErrorName, Fault, Shape, refusal, spoil, take
+from bridge.emulators.faults import Fault, Shape, refusal, spoil, take
+from bridge.emulators.genesis_faults import ERRORS, ErrorName
 from bridge.emulators.genesis_runs import Execution, Template, key_id
 
 PAYLOAD_LIMIT_BYTES = 10_000_000
@@ -42,6 +43,7 @@ class Record(msgspec.Struct, kw_only=True):
 
 class _FaultOrder(msgspec.Struct):
     on: Literal["trigger", "fetch"]
+    error: ErrorName = "invalid_key"
 
 
 class _KeyOrder(msgspec.Struct, forbid_unknown_fields=True):
@@ -188,7 +190,7 @@ class Genesis(Emulator[Record]):
 
     def _answered(self, record: Record, answer: Answer, fault: Fault | None) -> Answer:
         if fault:
-            answer = spoil(answer, fault, self.shape)
+            answer = spoil(answer, fault, self.shape, ERRORS)
         record.status = 0 if answer.drop else answer.status
         self.journal.append(record)
         return answer

@@ -1,11 +1,11 @@
-"""The engines there are. A new one is one file and one name in `AnyEngine`, and nothing else changes.
+"""The engines there are. A new one is one file and one name in `AnyEngine`, and nothing else changes."""
 
-`AnyEngine` is a union of one: `typing.get_args` of it is empty, so whoever needs the list takes `ENGINES`.
-"""
+from typing import get_args
 
 from bridge.contracts import Engine
+from bridge.engines.agentifyme import AgentifyMe
 from bridge.engines.genesis import Genesis
 
-AnyEngine = Genesis
+AnyEngine = Genesis | AgentifyMe
 
-ENGINES: tuple[type[Engine], ...] = (Genesis,)
+ENGINES: tuple[type[Engine], ...] = get_args(AnyEngine)

@@ -4,7 +4,8 @@ https://help.genesis.autify.com/integrations/api-guide.md
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -12,16 +13,18 @@ from uuid import UUID
 import msgspec
 
 from bridge.addresses import base_url
-from bridge.contracts import Engine, Order, Snapshot, Started
-from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Transient
-from bridge.model import Progress, Status
+from bridge.answers import MAX_OUTPUT_CHARACTERS, MAX_REASON_CHARACTERS, as_text, cut, json_object
+from bridge.contracts import Engine
+from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Throttled, Transient
+from bridge.model import Link, Progress, Status
 from bridge.outbound import Answer, Outbound
+from bridge.rules import Template
+from bridge.runs import Complaint, File, Order, Snapshot, Started
 from bridge.secret import Secret
 
 MAX_PAYLOAD_BYTES = 10_000_000
 """'10 MB' in the API guide; read in the way that is safe."""
 MAX_OUTPUTS = 50
-MAX_OUTPUT_CHARACTERS = 4_000
 
 _TRIGGER_SECONDS = 30.0
 _FETCH_SECONDS = 10.0
@@ -30,7 +33,6 @@ _MAX_EXECUTION_BYTES = 10_000_000
 _MAX_ID_CHARACTERS = 200
 _SHUT_EYES_SECONDS = 60.0
 _TEXTS_LOOKED_AT = 4_096
-_MAX_REASON_CHARACTERS = 1_000
 
 # Configuration mistakes that Genesis answers with 500; any other 500 says nothing about what happened.
 _REFUSALS_WITH_500 = ("Invalid payload: expected object with string values", "Unexpected fields in payload")
@@ -38,6 +40,7 @@ _REFUSALS_WITH_500 = ("Invalid payload: expected object with string values", "Un
 # The other 401s and 403s are about the key, its owner or the credit: every trigger would meet them.
 _REFUSED_FOR_THIS_WORKFLOW = "does not have access to this organization"
 
+_CANCELLED = "cancelled by a person, or superseded by a newer run of the workflow"
 _STATUSES = {
     status.value: status
     for status in (
@@ -76,13 +79,18 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         """Refuse a base URL that paths cannot be appended to."""
         base_url(self.base_url)
 
-    def problem(self, template_id: str) -> str | None:
+    def credentials(self) -> tuple[str, ...]:
+        """Return the key, and where it is one."""
+        return base_url(self.base_url), self.api_key.text()
+
+    def problems(self, template: Template, folder: Path) -> Iterator[Complaint]:  # noqa: ARG002 - Genesis needs no file
         """Require a UUID: Genesis answers anything else with 400 `Invalid template ID`."""
         try:
-            plain = str(UUID(template_id)) == template_id.lower()
+            plain = str(UUID(template.id)) == template.id.lower()
         except ValueError:
             plain = False
-        return None if plain else "a Genesis workflow's id is a UUID: copy it from the workflow's API endpoint"
+        if not plain:
+            yield ("id",), "a Genesis workflow's id is a UUID: copy it from the workflow's API endpoint"
 
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run.
@@ -119,8 +127,10 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             raise Transient(str(error)) from None
         if answer.status == 404:  # noqa: PLR2004 - `Execution not found`
             raise Permanent(self._words(answer))
+        if answer.status == 429:  # noqa: PLR2004 - too many
+            raise Throttled(self._words(answer), answer.retry_after(time.time()))
         if answer.status != 200:  # noqa: PLR2004 - OK
-            patience = None if answer.status == 429 or answer.status >= 500 else _SHUT_EYES_SECONDS  # noqa: PLR2004
+            patience = None if answer.status >= 500 else _SHUT_EYES_SECONDS  # noqa: PLR2004
             raise Transient(self._words(answer), answer.retry_after(time.time()) or patience)
         return self._snapshot(answer)
 
@@ -145,7 +155,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         return f"Genesis: {answer.words(*self.api_key.texts())}"
 
     def _started(self, answer: Answer) -> Started:
-        found = _object(answer)
+        found = json_object(answer)
         remote_id = found.get("executionId")
         if found.get("success", True) is not True or not isinstance(remote_id, str):
             raise Ambiguous(f"{self._words(answer)} - it names no execution, so whether one began is not known")
@@ -159,7 +169,9 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
         asked = answer.retry_after(time.time())
         if 300 <= status < 400:  # noqa: PLR2004 - redirects
             return Permanent(f"{words} - a redirect is never followed with a key: check base_url")
-        if status == 429 or (status == 503 and asked is not None):  # noqa: PLR2004 - refused before any work
+        if status == 429:  # noqa: PLR2004 - refused before any work, as everything would be
+            return Throttled(words, asked)
+        if status == 503 and asked is not None:  # noqa: PLR2004 - refused before any work
             return Transient(words, asked)
         text = answer.text(_TEXTS_LOOKED_AT)
         if status in (401, 403) and _REFUSED_FOR_THIS_WORKFLOW not in text:
@@ -187,25 +199,19 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     def _reason(self, found: _Execution, status: Status) -> str | None:
         if status == Status.FAILED:
-            reason = _text(found.error) or "the workflow failed; Genesis names no reason"
+            reason = as_text(found.error) or "the workflow failed; Genesis names no reason"
         elif status == Status.CANCELLED:
             # The likeliest cause is the workflow's own 'Cancel previous executions': nobody's failure.
-            reason = _text(found.cancel_reason) or "cancelled by a person, or superseded by a newer run of the workflow"
+            reason = (
+                as_text(found.cancel_reason) or "cancelled by a person, or superseded by a newer run of the workflow"
+            )
         elif status == Status.SKIPPED:
-            reason = _text(found.error) or "skipped by a condition of the workflow"
+            reason = as_text(found.error) or "skipped by a condition of the workflow"
         elif found.status not in _STATUSES:
             reason = f"Genesis calls this {found.status[:80]!r}, which is not in its documentation: taken as running"
         else:
             return None
-        return _cut(self.api_key.hide(reason), _MAX_REASON_CHARACTERS)
-
-
-def _object(answer: Answer) -> dict[str, Any]:
-    try:
-        found = msgspec.json.decode(answer.body)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+        return cut(self.api_key.hide(reason), MAX_REASON_CHARACTERS)
 
 
 def _progress(found: _Execution) -> Progress | None:
@@ -215,29 +221,16 @@ def _progress(found: _Execution) -> Progress | None:
     return Progress(done, total)
 
 
-def _outputs(state: msgspec.Raw, hide: Callable[[str], str]) -> dict[str, str]:
+def _outputs(state: msgspec.Raw, hide: Callable[[str], str]) -> dict[str, str | Link | File]:
     """Return what each block put out, by the block's name; the vendor's own client, too, skips what is empty."""
     try:
         found = msgspec.json.decode(state)
     except (ValueError, RecursionError):
         return {}
     blocks = found.get("blocks") if isinstance(found, dict) else None
-    outputs: dict[str, str] = {}
+    outputs: dict[str, str | Link | File] = {}
     for name, block in blocks.items() if isinstance(blocks, dict) else ():
-        text = _text(block.get("output")) if isinstance(block, dict) else ""
+        text = as_text(block.get("output")) if isinstance(block, dict) else ""
         if text and len(outputs) < MAX_OUTPUTS:
-            outputs[name[:_MAX_ID_CHARACTERS]] = _cut(hide(text), MAX_OUTPUT_CHARACTERS)
+            outputs[hide(name)[:_MAX_ID_CHARACTERS]] = cut(hide(text), MAX_OUTPUT_CHARACTERS)
     return outputs
-
-
-def _text(value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return value or ""
-    return msgspec.json.encode(value).decode()
-
-
-def _cut(text: str, limit: int) -> str:
-    if len(text) <= limit:
-        return text
-    mark = f"… ({len(text):,} characters in all)"
-    return text[: limit - len(mark)] + mark

@@ -15,7 +15,7 @@ from bridge.contracts import Message, Notifier
 from bridge.credentials import Concealed
 from bridge.errors import Ambiguous, AttemptError, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import Execution, Status
+from bridge.model import Execution, Link, Output, Status
 from bridge.mrkdwn import escape
 from bridge.outbound import Answer, Outbound
 from bridge.secret import Secret
@@ -33,6 +33,7 @@ _MAX_ANSWER_BYTES = 1 << 16
 _MAX_OUTPUTS = 5
 _MAX_OUTPUT_CHARACTERS = 1_000
 _MAX_REASON_CHARACTERS = 1_000
+_MAX_OWN_CHARACTERS = 3_000
 _MAX_NAME_CHARACTERS = 150
 _MAX_LINK_CHARACTERS = 1_000
 
@@ -100,7 +101,7 @@ class Slack(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
 
     def compose(self, execution: Execution) -> bytes:
         """Write the message, within Block Kit's limits whatever the engine said."""
-        return msgspec.json.encode(_message(execution))
+        return msgspec.json.encode(_message(execution, self.said(execution)))
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose token it is."""
@@ -147,7 +148,8 @@ class SlackReply(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def compose(self, execution: Execution) -> bytes:
         """Write the message, and when the command was given, for its response URL expires."""
-        return msgspec.json.encode({**_message(execution), "asked_at": execution.created_at})
+        message = _message(execution, self.said(execution))
+        return msgspec.json.encode({**message, "asked_at": execution.created_at})
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose token it is, if there is one."""
@@ -262,16 +264,20 @@ def _object(answer: Answer) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _message(execution: Execution) -> dict[str, Any]:
-    """Lay the message out. Whatever we did not write is escaped and cut: it can neither ping nor disguise a link."""
+def _message(execution: Execution, own: str | None) -> dict[str, Any]:
+    """Lay the message out; words of the notifier's own stand in the place of the outputs.
+
+    Whatever we did not write is escaped and cut: it can neither ping nor disguise a link.
+    """
     said, name = _SAID[execution.status], escape(execution.rule, _MAX_NAME_CHARACTERS)
     blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution)))]
     if execution.reason:
         blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
-    for output, text in list(execution.outputs.items())[:_MAX_OUTPUTS]:
-        # In blocks of their own: a `*`, `~` or fence in what others wrote ends there, and styles nothing of ours.
-        blocks.append(_context(escape(output, _MAX_NAME_CHARACTERS)))
-        blocks.append(_section(escape(text, _MAX_OUTPUT_CHARACTERS)))
+    if own is not None:
+        own_words = [_section(escape(own, _MAX_OWN_CHARACTERS))] if own else []
+        return {"text": f"{name}: {said}", "blocks": blocks + own_words}
+    for output, value in list(execution.outputs.items())[:_MAX_OUTPUTS]:
+        blocks += _output(output, value)
     more = len(execution.outputs) - _MAX_OUTPUTS
     if more > 0:
         blocks.append(_context(f"and {more} more outputs"))
@@ -286,18 +292,38 @@ def _facts(execution: Execution) -> Iterator[str]:
         took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
         minutes, seconds = divmod(round(took.total_seconds()), 60)
         yield f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    link = execution.url or ""
-    if link.startswith(("https://", "http://")) and len(link) <= _MAX_LINK_CHARACTERS:
-        # `|` would begin the link's text.
-        yield f"<{escape(link).replace('|', '%7C')}|Open>"
+    link = _link(execution.url or "", "Open")
+    if link:
+        yield link
+
+
+def _output(name: str, value: Output) -> list[dict[str, Any]]:
+    """Show an output in blocks of its own: a `*` or fence in what others wrote ends there, and styles nothing of ours.
+
+    A link says 'Open', never what somebody named it, which could be another address.
+    """
+    told = [escape(name, _MAX_NAME_CHARACTERS)]
+    if not isinstance(value, Link):
+        return [_context(*told), _section(escape(value, _MAX_OUTPUT_CHARACTERS))]
+    told += [escape(value.type, _MAX_NAME_CHARACTERS)] if value.type else []
+    told += [f"{value.size:,} bytes"] if value.size is not None else []
+    return [_context(*told), _section(_link(value.url, "Open") or escape(value.url, _MAX_LINK_CHARACTERS))]
+
+
+def _link(url: str, text: str) -> str:
+    """Return a link as mrkdwn has it; nothing where the URL is none a person should follow."""
+    if not url.startswith(("https://", "http://")) or len(url) > _MAX_LINK_CHARACTERS:
+        return ""
+    # `|` would begin the link's text.
+    return f"<{escape(url).replace('|', '%7C')}|{text}>"
 
 
 def _section(text: str) -> dict[str, Any]:
     return {"type": "section", "text": _mrkdwn(text)}
 
 
-def _context(text: str) -> dict[str, Any]:
-    return {"type": "context", "elements": [_mrkdwn(text)]}
+def _context(*texts: str) -> dict[str, Any]:
+    return {"type": "context", "elements": [_mrkdwn(text) for text in texts]}
 
 
 def _mrkdwn(text: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 -- Take what is due, in one batch. Moving the due time by the lease *is* the claim: a dead holder's comes due again.
--- KEYS  due, dead, the pause switches
+-- KEYS  due, dead, the pause switches, the mark that some engine has said 'too many'
 -- ARGV  most to take, token, milliseconds of lease for a trigger, for a poll, milliseconds until a paused one is looked
 --       at again, seconds to keep its record, milliseconds between two probes of an engine that paused itself,
 --       how many claims of a poll in a row may get lost,
---       milliseconds until one that waits for its turn is looked at again, should nobody wake it
+--       milliseconds until one that waits for its turn is looked at again, should nobody wake it,
+--       the engines' budgets (JSON), 1 if any of them has a limit,
+--       milliseconds until what waits for a slot is looked at again
 -- Answer {now, milliseconds until the next is due (-1: nothing waits), then per execution: kind, id, and the fields}
 -- kind  start   now in `starting`: the write-ahead intent, before any byte goes out
 --       probe   a start, too: the one that may go through to an engine that paused itself
@@ -21,6 +23,11 @@ local fields = redis.pcall('HGETALL', KEYS[3])
 for i = 1, fields.err and 0 or #fields, 2 do
   local readable, switch = pcall(cjson.decode, fields[i + 1])
   switches[fields[i]], anything_paused = readable and type(switch) == 'table' and switch or {}, true
+end
+
+local engines
+if ARGV[11] == '1' or redis.call('EXISTS', KEYS[4]) == 1 then
+  engines = cjson.decode(ARGV[10])
 end
 
 -- Say which switch holds a queued execution; or that it is the probe which need not wait.
@@ -44,7 +51,8 @@ end
 
 local function take(id)
   local key = 'gb:x:' .. id
-  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held', 'token', 'group', 'skip')
+  local was = redis.pcall('HMGET', key, 'status', 'deadline', 'final', 'record', 'held', 'token', 'group', 'skip',
+    'waits', 'booked')
   if was.err or not was[1] or was[3] == '1' then
     -- Foreign, expired or already ended: it has no next step. What is not ours to read is shown to a person.
     redis.call('ZREM', KEYS[1], id)
@@ -67,9 +75,23 @@ local function take(id)
     elseif queued and anything_paused then
       why, probe = paused(was[4])
     end
+    -- The time that it was held does not count.
+    local deadline = tonumber(was[2]) + (was[5] and now - was[5] or 0)
+    if was[1] == 'queued' and (why or was[8] or now > deadline) then
+      -- Whatever keeps it from starting, it stands in no other's way meanwhile, and what it was told of is no more its.
+      if was[9] or was[10] then
+        redis.call('HDEL', key, 'waits', 'booked')
+      end
+    elseif engines and not probe and was[1] ~= 'starting' then
+      -- A probe, one in minutes, need not wait: it tells whether anything goes through at all.
+      local wait, what = room(id, was[4], was[1], now, engines, tonumber(ARGV[12]))
+      if wait > 0 then
+        why, again = what, wait
+      end
+    end
     if was[5] and not why then
-      -- The time it was held, or waited for its turn, does not count.
-      was[2] = was[2] + now - was[5]
+      -- The time it was held, or waited for its turn or for room, does not count.
+      was[2] = deadline
       redis.call('HSET', key, 'deadline', string.format('%.0f', was[2]))
       redis.call('HDEL', key, 'held')
     end
@@ -95,8 +117,10 @@ local function take(id)
       kind = 'poison'
     end
     if kind == 'held' then
-      redis.call('HSETNX', key, 'held', now)
-      redis.call('HSET', key, 'reason', why)
+      if was[1] == 'queued' then
+        redis.call('HSETNX', key, 'held', now)
+        redis.call('HSET', key, 'reason', why)
+      end
       redis.call('EXPIRE', key, ARGV[6])
       redis.call('ZADD', KEYS[1], now + again, id)
     else

@@ -5,7 +5,7 @@ import pytest
 from playwright.async_api import expect
 
 from bridge.emulators.exchange import Answer
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from bridge.emulators.genesis_runs import Template
 from tests.browser.conftest import Visitor
 from tests.journey.conftest import READ_TOKEN

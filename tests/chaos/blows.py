@@ -4,7 +4,7 @@ import asyncio
 import random
 
 from bridge.emulators.exchange import Answer, Scripted
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from tests.chaos.valkey import Valkey
 from tests.journey.fault_proxy import FaultProxy
 

@@ -7,7 +7,7 @@ import os
 import signal
 from functools import partial
 
-from bridge import cli, pipeline, reports, store, tracker
+from bridge import cli, leases, pipeline, reports, store, tracker
 from bridge.engines import genesis
 from bridge.faults import armed
 
@@ -17,7 +17,7 @@ LEASE_SECONDS = 4.0
 
 def shorten() -> None:
     """Shorten the constants where they are read, at the moment of their use."""
-    store.TRIGGER_LEASE_SECONDS = pipeline.TRIGGER_LEASE_SECONDS = LEASE_SECONDS
+    store.TRIGGER_LEASE_SECONDS = pipeline.TRIGGER_LEASE_SECONDS = leases.TRIGGER_LEASE_SECONDS = LEASE_SECONDS
     store.POLL_LEASE_SECONDS = LEASE_SECONDS
     store.NOTIFICATION_LEASE_SECONDS = LEASE_SECONDS
     store.UNRUNG_SECONDS = 1

@@ -23,8 +23,9 @@ import standardwebhooks
 from bridge.emulators import github, slack_sender
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, Scripted, http_date, json_answer
+from bridge.emulators.faults import Fault
 from bridge.emulators.genesis import PAYLOAD_LIMIT_BYTES, Genesis
-from bridge.emulators.genesis_faults import ERRORS, Fault
+from bridge.emulators.genesis_faults import ERRORS
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver, relay
 from bridge.emulators.serving import Server

@@ -6,17 +6,22 @@ import json
 import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from bridge.contracts import Engine, Order, Snapshot
+from bridge.budgets import buckets
+from bridge.contracts import Engine
 from bridge.engines import ENGINES
+from bridge.engines.agentifyme import AgentifyMe, AgentifyMeTemplate
 from bridge.engines.genesis import Genesis
-from bridge.errors import Ambiguous, Blocked, Permanent, Transient
+from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
 from bridge.model import Progress, Status
 from bridge.outbound import Outbound
+from bridge.rules import Template
+from bridge.runs import Order, Snapshot
 from bridge.secret import Secret
 from tests.http_server import always, answer, serve
 
@@ -66,6 +71,8 @@ class World(msgspec.Struct, frozen=True):
     """A trigger's success."""
     running: bytes
     """A run's state."""
+    template: Template
+    """One with which nothing is wrong."""
 
 
 def _genesis(base_url):
@@ -82,7 +89,15 @@ WORLDS = {
         _order(target_url="https://preview.example.com"),
         answer(200, json.dumps({"success": True, "executionId": RUN})),
         answer(200, json.dumps({"id": RUN, "status": "running", "blockCount": 5, "completedBlocks": 2})),
-    )
+        Template(engine="e", id=WORKFLOW),
+    ),
+    AgentifyMe: World(
+        lambda base_url: AgentifyMe(api_key=Secret("env: KEY", KEY.encode()), endpoint="my-agent", base_url=base_url),
+        Order(template_id="summarize", variables={"text": "long"}, execution_id="x_1"),
+        answer(202, json.dumps({"jobId": RUN, "status": "pending"})),
+        answer(200, json.dumps({"jobId": RUN, "status": "running"})),
+        AgentifyMeTemplate(engine="e", id="summarize"),
+    ),
 }
 every_engine = pytest.mark.parametrize("world", WORLDS.values(), ids=[engine.__name__ for engine in WORLDS])
 
@@ -169,10 +184,76 @@ async def test_the_key_is_in_no_message(outbound, world, status, shape):
     """An engine that repeats the key it was sent does not make us repeat it."""
     script = always(answer(status, shape(f"the key {KEY} is not good; {KEY}")))
     for attempt in (_trigger, _fetch):
-        with pytest.raises((Transient, Permanent, Ambiguous)) as failed:
-            await attempt(outbound, script, world)
-        assert KEY not in str(failed.value)
-        assert "127.0.0.1" not in str(failed.value)
+        try:
+            said = str(await attempt(outbound, script, world))
+        except (Transient, Permanent, Ambiguous) as failed:
+            said = str(failed)
+        assert KEY not in said
+        assert "127.0.0.1" not in said
+
+
+@every_engine
+@pytest.mark.parametrize(("wish", "seconds"), [({}, None), ({"retry-after": "7"}, 7.0)])
+async def test_too_many_is_about_the_key(outbound, world, wish, seconds):
+    """429 holds everybody back who has the key, for as long as it asks."""
+    for attempt in (_trigger, _fetch):
+        with pytest.raises(Throttled) as failed:
+            await attempt(outbound, always(answer(429, "slow down", wish)), world)
+        assert failed.value.retry_after == seconds
+
+
+@every_engine
+async def test_a_bad_key_blocks_the_engine_and_ends_no_run(outbound, world):
+    """Nothing it triggers would be taken; what runs already goes on, only we do not see it."""
+    with pytest.raises(Blocked):
+        await _trigger(outbound, always(answer(401, '{"error": "Unauthorized"}')), world)
+    with pytest.raises(Transient):
+        await _fetch(outbound, always(answer(401, '{"error": "Unauthorized"}')), world)
+
+
+@every_engine
+async def test_a_run_it_does_not_know_is_permanent(outbound, world):
+    """404 for a run is its word that there is none."""
+    with pytest.raises(Permanent):
+        await _fetch(outbound, always(answer(404, '{"error": "not found"}')), world)
+
+
+@every_engine
+@pytest.mark.parametrize(
+    "body", [b"", b"null", b"[]", b"7", b'{"status": 7}', b"{}", b"<html>", b"[" * 50_000, b"\xff"]
+)
+async def test_a_look_at_something_else_is_transient(outbound, world, body):
+    """What cannot be read says nothing of the run."""
+    with pytest.raises(Transient):
+        await _fetch(outbound, always(answer(200, body)), world)
+
+
+@every_engine
+def test_a_budget_is_its_keys(world):
+    """What it belongs to is the key and where it is one; the bucket its triggers take from is one it may have."""
+    engine, other = world.make("https://a.example.com"), world.make("https://b.example.com")
+    assert KEY in engine.credentials()
+    assert engine.credentials() != other.credentials()
+    assert engine.bucket(world.template) in buckets(engine)
+
+
+@every_engine
+def test_nothing_is_wrong_with_a_good_template(world):
+    """Its own kind of template is one it takes."""
+    assert isinstance(world.template, world.make("https://a.example.com").template)
+    assert list(world.make("https://a.example.com").problems(world.template, Path())) == []
+
+
+@every_engine
+@pytest.mark.parametrize(("status", "good"), [(404, True), (401, False), (500, False)])
+async def test_a_probe_says_what_to_change(outbound, world, status, good):
+    """Harmless: it only asks for a run that cannot exist."""
+    async with serve(always(answer(status, json.dumps({"error": f"no, not {KEY}"})))) as server:
+        said = await world.make(server.url("")).probe(outbound)
+        assert [request.method for request in server.requests] == ["GET"]
+    assert (said is None) is good
+    assert KEY not in (said or "")
+    assert good or "check" in (said or "")
 
 
 @every_engine
@@ -323,7 +404,9 @@ async def test_genesis_is_spared_what_it_would_refuse(outbound):
 )
 def test_genesis_workflows_have_uuids(template_id, good):
     """A template's id is checked at load, for Genesis would refuse it at midnight."""
-    assert (_genesis("https://g.example.com").problem(template_id) is None) is good
+    template = Template(engine="genesis", id=template_id)
+    complaints = list(_genesis("https://g.example.com").problems(template, Path()))
+    assert [where for where, _ in complaints] == ([] if good else [("id",)])
 
 
 @pytest.mark.parametrize("wrong", ["genesis.example.com", "https://g.example.com?x=1", "https://u:p@g.example.com", ""])

@@ -20,7 +20,7 @@ from bridge.contracts import Message, Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import FINAL, Change, Execution, Notification, Progress, Status
+from bridge.model import FINAL, Change, Execution, Link, Notification, Progress, Status
 from bridge.notifiers import NOTIFIERS
 from bridge.notifiers.callback import Callback
 from bridge.notifiers.slack import Slack, SlackReply
@@ -245,12 +245,17 @@ async def test_a_cancelled_attempt_leaves_nothing_behind(outbound, world):
 
 def test_callbacks_tell_the_execution():
     """The body is the event that Standard Webhooks describes, about everything but the deliveries of messages."""
-    body = json.loads(_callback().compose(EXECUTION))
+    link = Link(url="https://bridge/files/x_1/abc", type="image/png", size=7)
+    execution = msgspec.structs.replace(EXECUTION, outputs={"summary": "all good", "shot.png": link})
+    body = json.loads(_callback().compose(execution))
     assert (body["type"], body["timestamp"]) == ("execution.completed", "2026-03-16T10:04:06.400Z")
     data = body["data"]
     assert set(data) == {field.name for field in msgspec.structs.fields(Execution)} - {"notifications"}
     assert data["progress"] == {"done": 5, "total": 5}
-    assert data["outputs"] == {"summary": "all good"}
+    assert data["outputs"] == {
+        "summary": "all good",
+        "shot.png": {"url": "https://bridge/files/x_1/abc", "type": "image/png", "size": 7},
+    }
 
 
 def test_callbacks_carry_the_time_of_the_change():
@@ -408,6 +413,61 @@ def test_slack_tells_the_result():
         "summary\nall good",
     ):
         assert part in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("${{ outputs.summary }} in ${{ template }}", "all good in e2e"),
+        ("${{ status }}: ${{ outputs['shot.png'].url }}", "completed: https://bridge/files/x_1/abc"),
+        ("${{ progress.done }} of ${{ progress.total }}", "5 of 5"),
+        ("${{ reason | default('no reason') }}", "no reason"),
+        ("${{ variables.branch }} <!channel>", "main <!channel>"),
+        ("${{ outputs.missing }}", None),
+        ("${{ reason }}", None),
+    ],
+)
+def test_every_notifier_may_have_words_of_its_own(text, told):
+    """They are made of the execution; where it lacks what they name, the message is what it would be without them."""
+    link = Link(url="https://bridge/files/x_1/abc", type="image/png")
+    execution = msgspec.structs.replace(EXECUTION, outputs={"summary": "all good", "shot.png": link})
+    body = json.loads(_callback(text=Text(text)).compose(execution))
+    assert body.get("text") == told
+    assert body["data"]["outputs"]["summary"] == "all good"
+    for notifier in (_slack("https://slack.com"), _reply("https://slack.com")):
+        plainly = _text_of(notifier.compose(execution))
+        shown = _text_of(msgspec.structs.replace(notifier, text=Text(text)).compose(execution))
+        if told is None:
+            assert shown == plainly
+        else:
+            assert shown.endswith(told.replace("<", "&lt;").replace(">", "&gt;"))
+            assert "summary" not in shown
+    silent = msgspec.structs.replace(_slack("https://slack.com"), text=Text("${{ '' }}"))
+    assert "all good" not in _text_of(silent.compose(execution))
+
+
+def test_slack_links_to_files():
+    """With their type and size; a URL that nobody should follow is no link, and no output names what it leads to."""
+    outputs = {
+        "a|b.png": Link(url="https://bridge/files/x_1/abc", type="image/png", size=123_456),
+        "c.bin": Link(url="https://bridge/files/x_1/def"),
+        "d": Link(url="javascript:x"),
+        "https://bank.example": Link(url="https://evil.example.net/a|https://bank.example>", type="*a*"),
+    }
+    body = json.loads(_slack("https://slack.com").compose(msgspec.structs.replace(EXECUTION, outputs=outputs)))
+    shown = [
+        [element["text"] for element in block.get("elements", [block.get("text")])] for block in body["blocks"][2:]
+    ]
+    assert shown == [
+        ["a|b.png", "image/png", "123,456 bytes"],
+        ["<https://bridge/files/x_1/abc|Open>"],
+        ["c.bin"],
+        ["<https://bridge/files/x_1/def|Open>"],
+        ["d"],
+        ["javascript:x"],
+        ["https://bank.example", "*a*"],
+        ["<https://evil.example.net/a%7Chttps://bank.example&gt;|Open>"],
+    ]
 
 
 def test_slack_tells_short_runs_in_seconds():

@@ -20,14 +20,14 @@ class FlakyStore(Store):
     failing_bells = 0
     defects = 0
 
-    async def claim(self, limit: int) -> Claims:
+    async def claim(self, limit: int, budgets: tuple[bytes, bool] = (b"{}", False)) -> Claims:
         if self.defects:
             self.defects -= 1
             raise ZeroDivisionError("a defect")
         if self.failing_claims:
             self.failing_claims -= 1
             raise StoreUnavailable("away")
-        return await super().claim(limit)
+        return await super().claim(limit, budgets)
 
     async def commit(self, claim: Claim, step: Step) -> bool:
         if self.failing_commits:

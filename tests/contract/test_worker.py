@@ -7,11 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import structs
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bridge.budgets import account
 from bridge.config import Config
 from bridge.contracts import Message, Notifier
+from bridge.engines.genesis import Genesis
 from bridge.errors import StoreUnavailable
 from bridge.model import Execution, Status
 from bridge.outbound import Outbound
@@ -19,6 +23,8 @@ from bridge.parts import Bridge
 from bridge.records import NotificationClaim
 from bridge.redis_checks import Finding
 from bridge.rules import RuleSet
+from bridge.runs import Budget
+from bridge.secret import Secret
 from bridge.store import Store
 from bridge.worker import QUEUE, Supervisor, _close
 from tests.contract.test_store import ended, note
@@ -68,6 +74,25 @@ def supervisor(store: Store) -> tuple[Supervisor, Slow]:
     )
     bridge = Bridge(config=config, store=store, outbound=Outbound(user_agent="test"), public_url="http://x")
     return Supervisor(bridge), notifier
+
+
+async def test_budgets_are_those_of_the_configuration_and_the_keys_that_hold_now(store: Store, tmp_path: Path) -> None:
+    """One that was read anew, and a key that was changed in its file, count from the next claim."""
+    built, _ = supervisor(store)
+    (tmp_path / "key").write_text("k" * 32)
+    secret = Secret.decode({"file": str(tmp_path / "key")}, {})
+    engine = Genesis(api_key=secret, budget=Budget(at_once=3))
+    assert built._budgets() == (b"{}", False)
+    config = structs.replace(built.bridge.config, engines={"genesis": engine})
+    built.bridge = structs.replace(built.bridge, config=config)
+    before = account(engine)
+    said = {"account": before, "limits": {}, "at_once": 3}
+    assert (msgspec.json.decode(built._budgets()[0]), built._budgets()[1]) == ({"genesis": said}, True)
+    (tmp_path / "key").write_text("l" * 32)
+    await asyncio.sleep(1.1)
+    [now] = msgspec.json.decode(built._budgets()[0]).values()
+    assert now["account"] == account(engine) != before
+    await closed(built)
 
 
 async def closed(built: Supervisor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from bridge.emulators.genesis_runs import Template
 from tests.journey.conftest import World, statuses
 

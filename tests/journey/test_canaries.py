@@ -15,9 +15,10 @@ import pytest
 
 from bridge.embedded import Embedded
 from bridge.emulators import github, receiver, slack_sender
+from bridge.emulators.agentifyme import AgentifyMe, Workflow
 from bridge.emulators.exchange import Answer
+from bridge.emulators.faults import Fault
 from bridge.emulators.genesis import Genesis
-from bridge.emulators.genesis_faults import Fault
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver
 from bridge.emulators.serving import Server
@@ -39,7 +40,9 @@ sources:
 engines:
   genesis: {type: genesis, base_url: "@GENESIS@", api_key: {file: "@DIR@/genesis"}, poll: {first: 20ms, max: 50ms}}
   refusing: {type: genesis, base_url: "@GENESIS@", api_key: {env: WRONG_KEY}, poll: {first: 20ms, max: 50ms}}
+  agent: {type: agentifyme, base_url: "@AGENT@", endpoint: e, api_key: {env: AGENT_KEY}, poll: {first: 20ms, max: 50ms}}
 templates:
+  look: {engine: agent, id: look-at-service}
   e2e: {engine: genesis, id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44, variables: {text: {default: x, choices: [x]}}}
   refused: {engine: refusing, id: 33333333-3333-4333-8333-333333333333}
 notifiers:
@@ -60,6 +63,7 @@ notifiers:
   bad: {type: slack, token: {env: WRONG_TOKEN}, channel: C1, api_url: "@SLACK@/api"}
 rules:
   - {name: preview, source: github, event: deployment_status, template: e2e, notify: [ci, qa, bad]}
+  - {name: looked, source: github, event: deployment_status, template: look, notify: [ci, qa]}
   - name: command
     source: slack
     event: /genesis
@@ -118,9 +122,9 @@ class Cage:
 
 
 CANARIES = """
-github slack bearer plain genesis genesis_next wrong_key slack_token wrong_token redis api_token read_token ci_token
-signature presented_bearer presented_cookie presented_key presented_query presented_basic slack_form_token response_url
-callback_path callback_token callback_user password link wrong_api_token
+github slack bearer plain genesis genesis_next agentifyme wrong_key slack_token wrong_token redis api_token read_token
+ci_token signature presented_bearer presented_cookie presented_key presented_query presented_basic slack_form_token
+response_url callback_path callback_token callback_user password link wrong_api_token
 """.split()
 VARIABLES = {
     "BRIDGE_API_TOKENS": "api_token",
@@ -130,6 +134,7 @@ VARIABLES = {
     "BEARER_TOKEN": "bearer",
     "PLAIN_SECRET": "plain",
     "WRONG_KEY": "wrong_key",
+    "AGENT_KEY": "agentifyme",
     "CALLBACK_SECRET": "callback",
     "SLACK_TOKEN": "slack_token",
     "WRONG_TOKEN": "wrong_token",
@@ -139,10 +144,12 @@ VARIABLES = {
 class Bridge:
     """The two halves as processes of their own, between emulators, on a Redis with a password."""
 
-    def __init__(self, cage: Cage, url: str, store: Store, emulators: tuple[Genesis, Slack, Receiver]) -> None:
+    def __init__(
+        self, cage: Cage, url: str, store: Store, emulators: tuple[Genesis, AgentifyMe, Slack, Receiver]
+    ) -> None:
         self.cage = cage
         self.store = store
-        self.genesis, self.slack, self.receiver = emulators
+        self.genesis, self.agent, self.slack, self.receiver = emulators
         self.client = httpx.AsyncClient(base_url=url, timeout=10)
 
     async def send(self, source: str, headers: dict[str, str], body: bytes, **query: str) -> httpx.Response:
@@ -217,12 +224,23 @@ async def running(cage: Cage, server: Embedded, path: Path) -> AsyncIterator[Bri
             outputs={"echo": f"they gave me {cage['genesis']} as the key"},
         ),
     )
+    said = f"the key was {cage['agentifyme']}"
+    agent = AgentifyMe(
+        keys=(cage["agentifyme"],),
+        any_workflow=True,
+        default=Workflow(timeline=(("running", 0.05), ("completed", None)), result={"echo": said, said: [said]}),
+    )
     slack, callbacks = Slack(tokens=[cage["slack_token"]]), Receiver([cage["callback"]], strict=True)
     (path / "genesis").write_text(cage["genesis"])
     (path / "github").write_text(cage["github"])
-    async with Server(genesis), Server(slack), Server(callbacks):
+    async with Server(genesis), Server(agent), Server(slack), Server(callbacks):
         text = CONFIG.replace("@DIR@", str(path)).replace("@CI_TOKEN@", cage["ci_token"])
-        text = text.replace("@GENESIS@", genesis.url).replace("@SLACK@", slack.url).replace("@RECEIVER@", callbacks.url)
+        text = (
+            text.replace("@AGENT@", agent.url)
+            .replace("@GENESIS@", genesis.url)
+            .replace("@SLACK@", slack.url)
+            .replace("@RECEIVER@", callbacks.url)
+        )
         (path / "bridge.yaml").write_text(text)
         redis_url = server.url.replace("unix://", f"unix://:{cage['redis']}@")
         secret = {variable: cage[name] for variable, name in VARIABLES.items()}
@@ -232,7 +250,9 @@ async def running(cage: Cage, server: Embedded, path: Path) -> AsyncIterator[Bri
         await store.close()
         store = Store(redis_url)
         with processes(environ, cage):
-            built = Bridge(cage, f"http://127.0.0.1:{environ['BRIDGE_PORT']}", store, (genesis, slack, callbacks))
+            built = Bridge(
+                cage, f"http://127.0.0.1:{environ['BRIDGE_PORT']}", store, (genesis, agent, slack, callbacks)
+            )
             for _ in range(400):
                 if await ready(built.client):
                     break
@@ -338,6 +358,7 @@ async def test_no_canary_gets_out(redis: Embedded, tmp_path: Path) -> None:
     async with running(cage, redis, tmp_path) as bridge:
         bridge.genesis.trigger_faults.append(Fault("error", text=f"the key {cage['genesis']} is odd", status=400))
         bridge.genesis.trigger_faults.append(Fault("bare_500", text=cage["genesis"]))
+        bridge.agent.faults["job"].append(Fault("error", text=f"the key {cage['agentifyme']} is odd", status=400))
         bridge.receiver.answers.add(Answer(status=500, body=f"{cage['ci_token']} {cage['callback']}"), on="/ci")
         await everything_comes_in(bridge)
         await settled(bridge)
@@ -346,13 +367,15 @@ async def test_no_canary_gets_out(redis: Embedded, tmp_path: Path) -> None:
         await what_is_asked(bridge)
         await settled(bridge)
         cage.keep("Redis", await dump(bridge.store))
-        seen = repr([bridge.genesis.journal, bridge.slack.journal, bridge.receiver.journal])
+        seen = repr([bridge.genesis.journal, bridge.agent.journal, bridge.slack.journal, bridge.receiver.journal])
     assert cage.hits() == [], cage.around()
 
     # And they did fly: each was where it belongs, much was written, and the search finds what it looks for.
-    for name in ("genesis", "genesis_next", "wrong_key", "response_url", "callback_path"):
+    for name in ("genesis", "genesis_next", "agentifyme", "wrong_key", "response_url", "callback_path"):
         assert cage[name] in seen, name
     assert {"", "invalid_auth"} <= {record.error for record in bridge.slack.journal}
+    assert b"the key was ***" in cage.texts["Redis"]
+    assert b"the key *** is odd" in cage.texts["Redis"]
     assert cage.texts["Redis"].count(b"sealed.slack.") >= 3
     for place, least in (("Redis", 10_000), ("output of serve", 5_000), ("output of worker", 5_000)):
         assert len(cage.texts[place]) > least, place

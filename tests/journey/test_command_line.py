@@ -265,9 +265,12 @@ def test_web_and_worker_may_be_processes_of_their_own(
         assert process.returncode == 0, output
 
 
-def test_the_demo_ends_with_three_completed_executions(config: Path, processes: list[subprocess.Popen[str]]) -> None:
-    """The README's first command, as a script would call it."""
-    process = started(processes, environment(config, COLUMNS="160"), "demo", "--once")
+@pytest.mark.parametrize("engine", [[], ["--engine", "agentifyme"]])
+def test_the_demo_ends_with_three_completed_executions(
+    config: Path, processes: list[subprocess.Popen[str]], engine: list[str]
+) -> None:
+    """The README's first command, as a script would call it, on any engine."""
+    process = started(processes, environment(config, COLUMNS="160"), "demo", "--once", *engine)
     output, _ = process.communicate(timeout=50)
     assert process.returncode == 0, output
     table = output[output.index("What became of them") :]
@@ -293,7 +296,7 @@ def test_the_demo_goes_on_serving_until_it_is_told_to_stop(
 
 def test_an_emulator_serves_until_it_is_told_to_stop(config: Path, processes: list[subprocess.Popen[str]]) -> None:
     """It says where it listens and what arrived."""
-    for what in ("genesis", "slack", "receiver"):
+    for what in ("genesis", "agentifyme", "slack", "receiver"):
         environ = environment(config, EMULATOR_SECRET=SECRETS["CALLBACK_SECRET"])
         process = started(processes, environ, "emulate", what, "--port", environ["BRIDGE_PORT"])
         assert answers(f"http://127.0.0.1:{environ['BRIDGE_PORT']}/_emulator/journal")

@@ -34,7 +34,7 @@ async def test_foreign_values_under_every_name_cost_themselves_only(tmp_path: Pa
         redis = world.store.redis
         for key in [*KINDS, f"gb:x:{lost}"]:
             await redis.delete(key)
-            await redis.set(key, "whose is this?")
+            await redis.sadd(key, "whose is this?")
         later = await taken(world)
         for execution_id in (kept, later):
             found = await world.ended(execution_id, seconds=30)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from bridge.cli import main
 from bridge.emulators.exchange import Answer
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from tests.http_server import always, answer, serve
 from tests.journey.conftest import API_TOKEN, READ_TOKEN, World
 from tests.journey.test_command_line import COMMAND

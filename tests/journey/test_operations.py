@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from bridge.emulators.exchange import Answer
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from tests.journey.conftest import READ_TOKEN, World, statuses
 
 RUN = {"type": "run", "url": "https://example.com"}

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from bridge.config import load
@@ -82,6 +83,30 @@ async def test_nor_does_any_other_answer_invite_a_browser(world: World) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cache-control"] == "no-store"
         assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_outputs_are_text_or_links_over_the_web_only(world: World) -> None:
+    """A link shows where it leads, with type and size where they are known; whatever else is text."""
+    execution = await world.ended(await world.run())
+    outputs = {
+        "summary": "<b>fine</b>",
+        "shot": {"url": "https://bridge.example.com/files/x/abc", "type": "image/png", "size": 123456},
+        "bare": {"url": "http://store.example.com/a?b=1&c=2"},
+        "evil": {"url": "javascript:alert(1)", "type": "<i>"},
+    }
+    await world.store.redis.hset(f"gb:x:{execution['id']}", "outputs", msgspec.json.encode(outputs))
+    async with logged_in(world) as client:
+        page = (await client.get(f"/executions/{execution['id']}")).text
+    for shown in (
+        '<dd class="code">&lt;b&gt;fine&lt;/b&gt;</dd>',
+        '<dd class="code"><a href="https://bridge.example.com/files/x/abc" rel="noopener noreferrer">'
+        'https://bridge.example.com/files/x/abc</a> <span class="note">image/png</span>'
+        ' <span class="note">123,456 bytes</span></dd>',
+        '<dd class="code"><a href="http://store.example.com/a?b=1&amp;c=2" rel="noopener noreferrer">'
+        "http://store.example.com/a?b=1&amp;c=2</a></dd>",
+        '<dd class="code">javascript:alert(1) <span class="note">&lt;i&gt;</span></dd>',
+    ):
+        assert shown in " ".join(page.split()), shown
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.emulators.genesis_faults import ErrorName, Fault
+from bridge.emulators.faults import Fault
+from bridge.emulators.genesis_faults import ErrorName
 from bridge.pauses import block, pause, paused, recover
 from bridge.store import HOLD_SECONDS, Store
 from tests.journey.conftest import READ_TOKEN, World, statuses

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from tests.journey.conftest import World
 from tests.journey.fault_proxy import FaultProxy
 from tests.journey.redis_world import RedisServer, bridge_on, readiness

@@ -11,8 +11,8 @@ import pytest
 from bridge.config import load
 from bridge.embedded import Embedded
 from bridge.emulators.exchange import Answer
+from bridge.emulators.faults import Fault
 from bridge.emulators.genesis import Genesis
-from bridge.emulators.genesis_faults import Fault
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.receiver import Receiver
 from bridge.emulators.serving import Server

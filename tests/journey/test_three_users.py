@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from bridge.emulators.exchange import Answer
-from bridge.emulators.genesis_faults import Fault
+from bridge.emulators.faults import Fault
 from bridge.emulators.genesis_runs import Template
 from tests.journey.conftest import SAMPLES, SECRETS, World, statuses
 

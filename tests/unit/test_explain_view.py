@@ -19,11 +19,18 @@ sources:
   slack: {type: slack, secrets: [{env: A}]}
 engines:
   genesis: {type: genesis, api_key: {env: A}}
+  agent: {type: agentifyme, api_key: {env: A}, endpoint: my-agent}
 templates:
   e2e:
     engine: genesis
     id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44
     variables: {url: {required: true}, branch: {default: main}}
+  look:
+    engine: agent
+    id: look-at-service
+    mode: sync
+    deadline: 1m
+    variables: {service: {required: true}, hours: {type: number}}
 notifiers:
   qa: {type: slack, token: {env: A}, channel: C0123ABCD}
 rules:
@@ -47,6 +54,12 @@ rules:
     usage: e2e <url>
     template: e2e
     variables: {url: "${{ args.url }}"}
+  - name: look
+    source: slack
+    event: /look
+    usage: <service> [hours=1]
+    template: look
+    variables: {service: "${{ args.service }}", hours: "${{ args.hours }}"}
 """
 
 
@@ -117,6 +130,21 @@ def test_a_rule_that_runs_says_what_would_be_sent(config):
         "    url     https://x",
         "  tells qa",
     ]
+
+
+def test_what_only_one_engine_has_is_shown_too(config):
+    """Of its templates and their variables; a value of another type than the variable's keeps the rule from running."""
+    command = Event(name="/look", source="slack", command=Command(name="/look", word="/look", text="api hours=5"))
+    assert viewed(config, command, **known(config, command)).split("\n\n")[1].splitlines()[1:] == [
+        "  starts look on agent, look-at-service  (mode: sync)",
+        "    service  api  (type: text)",
+        "    hours    5  (type: number)",
+    ]
+    for said, shown in (("many", "'many'"), ("https://x/?token=abc", "'https://x/?token=(secret)'")):
+        wrong = viewed(
+            config, structs.replace(command, command=Command(name="/look", word="/look", text=f"api hours={said}"))
+        )
+        assert f"variable 'hours' is {shown}, which is not a number" in wrong
 
 
 def test_the_event_is_shown_first(config):

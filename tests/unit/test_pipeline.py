@@ -11,15 +11,16 @@ from msgspec import Struct, structs
 
 from bridge.clock import Clock
 from bridge.config import Config
-from bridge.contracts import Engine, Message, Notifier, Order, Poll, Snapshot, Started
+from bridge.contracts import Engine, Message, Notifier
 from bridge.duration import Duration
-from bridge.errors import Ambiguous, Blocked, Permanent, Transient
-from bridge.model import Execution, Progress, Status
+from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
+from bridge.model import Execution, Link, Progress, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.pipeline import step
 from bridge.records import Claim, Recipient, Record, Step
 from bridge.rules import RuleSet
+from bridge.runs import File, Order, Poll, Snapshot, Started
 from bridge.store import Store
 
 NOW_MS = 1_800_000_000_000.0
@@ -28,6 +29,9 @@ POLL = Poll(first=Duration(seconds=1), max=Duration(seconds=15))
 
 class Puppet(Engine, frozen=True, kw_only=True, tag="puppet"):
     says: list[Any]
+
+    def credentials(self) -> tuple[str, ...]:
+        return ("nobody",)
 
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         return self._said(Started)
@@ -133,6 +137,7 @@ async def taken(given: Given, says: Any, since: float = -math.inf) -> Step:
         return await step(bridge, given.claim())
     finally:
         await bridge.outbound.aclose()
+        await bridge.store.close()
 
 
 START = Given(kind="start", status=Status.STARTING)
@@ -296,6 +301,31 @@ async def test_a_poll_keeps_progress_and_slows_down_with_age() -> None:
         assert found.notifications == []
 
 
+async def test_a_run_may_have_ended_when_the_trigger_is_answered() -> None:
+    """It is told as any end is, with when it began; nothing is polled."""
+    ended = Snapshot(status=Status.FAILED, reason="no model", outputs={"log": "x"})
+    found = await taken(START, Started(remote_id=None, ended=ended))
+    assert (found.again_seconds, found.reached, found.note) == (None, True, "no model")
+    assert (found.execution.status, found.execution.reason) == (Status.FAILED, "no model")
+    assert found.execution.outputs == {"log": "x"}
+    assert found.execution.started_at is not None
+    assert found.started_ms is not None
+    assert found.started_ms <= NOW_MS + 1_000
+
+
+@pytest.mark.parametrize(("wish", "least", "most"), [(30.0, 24, 36), (None, 0.8, 1.2)])
+async def test_too_many_is_put_off_even_without_the_store(wish: float | None, least: float, most: float) -> None:
+    """Nothing happened out there: a trigger is queued again, a poll looks again; each waits as it was asked to."""
+    start = await taken(START, Throttled("429", wish))
+    assert start.execution.status == Status.QUEUED
+    assert start.again_seconds is not None
+    assert least <= start.again_seconds <= most
+    poll = await taken(Given(age_seconds=2), Throttled("429", wish))
+    assert (poll.execution.status, poll.execution.reason) == (Status.RUNNING, "429")
+    assert poll.again_seconds is not None
+    assert least <= poll.again_seconds <= most
+
+
 async def test_an_end_is_told_with_its_outputs() -> None:
     """The message is made once, from the execution as it then stands."""
     found = await taken(Given(), Snapshot(status=Status.COMPLETED, outputs={"summary": "fine"}))
@@ -306,6 +336,18 @@ async def test_an_end_is_told_with_its_outputs() -> None:
     assert told.finished_at is not None
     assert told.history[-1].status == Status.COMPLETED
     assert (new.address, new.in_order) == ({"to": "x"}, True)
+
+
+async def test_an_engines_files_are_told_as_links_of_ours() -> None:
+    """The link is made with the end, so that the message that tells it has it already."""
+    outputs = {"shot.png": File(reference="secret-reference", type="image/png")}
+    found = await taken(Given(), Snapshot(status=Status.COMPLETED, outputs=outputs))
+    [(part, kept)] = found.files.items()
+    assert kept == "secret-reference"
+    [new] = found.notifications
+    told = msgspec.json.decode(new.body, type=Execution)
+    assert told.outputs == {"shot.png": Link(url=f"http://x/files/x_1/{part}", type="image/png")}
+    assert b"secret-reference" not in new.body
 
 
 async def test_the_same_message_has_the_same_id_whoever_makes_it() -> None:

@@ -1,0 +1,41 @@
+"""Outputs as people get them: text and links; what the engine keeps becomes a link of ours, good as long as the record.
+
+The link's last part is random: whoever has it may see that one file, and its name, which the engine chose, is no part
+of any path.
+"""
+
+import secrets
+from collections.abc import Mapping
+
+import msgspec
+
+from bridge.model import Link, Output
+from bridge.records import Fields
+from bridge.runs import File
+
+MAX_OUTPUTS = 50
+MAX_NAME_CHARACTERS = 200
+
+_decode_files = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def shown(
+    outputs: Mapping[str, str | Link | File], public_url: str, execution_id: str
+) -> tuple[dict[str, Output], dict[str, str]]:
+    """Return the outputs as they are shown, and for each file the link's last part with the engine's reference."""
+    found: dict[str, Output] = {}
+    files: dict[str, str] = {}
+    for name, output in list(outputs.items())[:MAX_OUTPUTS]:
+        if isinstance(output, File):
+            part = secrets.token_urlsafe(16)
+            files[part] = output.reference
+            url = f"{public_url}/files/{execution_id}/{part}"
+            found[name[:MAX_NAME_CHARACTERS]] = Link(url=url, type=output.type, size=output.size)
+        else:
+            found[name[:MAX_NAME_CHARACTERS]] = output
+    return found, files
+
+
+def reference(fields: Fields, part: str) -> str | None:
+    """Return what the engine knows a file by, from an execution's hash; None: there is no such link."""
+    return _decode_files(fields.get("files", b"{}")).get(part)
