@@ -1,8 +1,10 @@
 """`durability: strict` with a replica: what is promised is on it, or it is not promised."""
 
+import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -10,7 +12,7 @@ from bridge.errors import StoreUnavailable
 from bridge.replication import Replication
 from bridge.store import Store
 from tests.contract.test_store import DELIVERY, RECORD, accepted, claimed
-from tests.journey.conftest import statuses
+from tests.journey.conftest import World, statuses
 from tests.journey.redis_world import RedisServer, bridge_on, readiness
 
 
@@ -48,6 +50,19 @@ async def strict(pair: Pair) -> AsyncIterator[Store]:
     await store.close()
 
 
+T = TypeVar("T")
+
+
+async def patiently(step: Callable[[], Awaitable[T]]) -> T:
+    """Do as senders do: again, where a busy machine's replica took longer than 200 ms."""
+    for _ in range(20):
+        try:
+            return await step()
+        except StoreUnavailable:
+            await asyncio.sleep(0.1)
+    return await step()
+
+
 async def test_without_replicas_there_is_nothing_to_wait_for(strict: Store) -> None:
     """A single server under `strict` takes deliveries."""
     await accepted(strict)
@@ -59,13 +74,13 @@ async def test_what_is_accepted_is_on_a_replica(pair: Pair) -> None:
     pair.join()
     strict = Store(pair.master.url, "strict")
     await strict.open()
-    await accepted(strict, "x_1")
+    await patiently(lambda: accepted(strict, "x_1"))
     pair.replica.freeze()
     for _ in range(2):
         with pytest.raises(StoreUnavailable, match="no replica confirmed the write within 200 ms"):
             await accepted(strict, "x_2")
     pair.replica.thaw()
-    repeated = await strict.accept("d_of_x_2", DELIVERY, "accepted", b"{}", {"x_2": RECORD})
+    repeated = await patiently(lambda: strict.accept("d_of_x_2", DELIVERY, "accepted", b"{}", {"x_2": RECORD}))
     assert repeated.duplicate
     assert [id_ for id_, _, _ in repeated.executions] == ["x_2"]
     await strict.close()
@@ -76,7 +91,7 @@ async def test_a_claim_that_no_replica_has_says_so(pair: Pair) -> None:
     pair.join()
     strict = Store(pair.master.url, "strict")
     await strict.open()
-    await accepted(strict)
+    await patiently(lambda: accepted(strict))
     pair.replica.freeze()
     assert not (await claimed(strict)).confirmed
     await strict.close()
@@ -86,10 +101,18 @@ async def test_a_replica_that_joins_later_counts_from_then_on(pair: Pair, strict
     """And when it leaves again, one is still wanted: a failover would lose what was taken meanwhile."""
     await accepted(strict, "x_1")
     pair.join()
-    await accepted(strict, "x_2")
+    await patiently(lambda: accepted(strict, "x_2"))
     pair.replica.kill()
     with pytest.raises(StoreUnavailable, match="no replica"):
         await accepted(strict, "x_3")
+
+
+async def run(world: World) -> str:
+    body = {"type": "run", "url": "https://example.com", "callback_url": f"{world.receiver.url}/asker"}
+    answer = await world.relay(body, message_id="msg_first")
+    if answer.status_code == 503:
+        raise StoreUnavailable("not confirmed")
+    return str(answer.json()["executions"][0]["id"])
 
 
 async def test_a_trigger_waits_for_a_replica(pair: Pair, tmp_path: Path) -> None:
@@ -97,7 +120,8 @@ async def test_a_trigger_waits_for_a_replica(pair: Pair, tmp_path: Path) -> None
     pair.join()
     async with bridge_on(pair.master.url, tmp_path, "durability: strict\n") as world:
         await readiness(world, 200)
-        assert (await world.ended(await world.run()))["status"] == "completed"
+        first = await patiently(lambda: run(world))
+        assert (await world.ended(first))["status"] == "completed"
         pair.replica.freeze()
         answer = await world.relay({"type": "run", "url": "https://example.com", "callback_url": world.receiver.url})
         assert answer.status_code == 503
