@@ -56,6 +56,10 @@ class _Credentials(CredentialProvider):
         """Return what AUTH takes; nothing where the URL has no password."""
         return _credentials(self._url.reveal(usable=_credentials))
 
+    async def get_credentials_async(self) -> Any:
+        """Return the same; redis-py's own logs a warning for each connection before it does so."""
+        return self.get_credentials()
+
 
 def _credentials(url: bytes) -> tuple[str, ...]:
     """Return the user and the password of a URL, as many as it has; ValueError when it cannot be read."""
