@@ -7,7 +7,7 @@ Everything may be percent-encoded.
 
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, ConnectionPool, Sentinel, SentinelConnectionPool
 from redis.asyncio.connection import AbstractConnection
@@ -56,6 +56,10 @@ class _Credentials(CredentialProvider):
         """Return what AUTH takes; nothing where the URL has no password."""
         return _credentials(self._url.reveal(usable=_credentials))
 
+    async def get_credentials_async(self) -> Any:
+        """Return the same; redis-py's own logs a warning for each connection before it does so."""
+        return self.get_credentials()
+
 
 def _credentials(url: bytes) -> tuple[str, ...]:
     """Return the user and the password of a URL, as many as it has; ValueError when it cannot be read."""
@@ -69,7 +73,7 @@ def _credentials(url: bytes) -> tuple[str, ...]:
 def _pool(url: str) -> ConnectionPool:
     try:
         if url.startswith("sentinel:"):
-            return _guarded(_sentinel_pool(urlsplit(url)))
+            return _guarded(_sentinel_pool(url))
         options = _TIMEOUTS if url.startswith("unix:") else _TIMEOUTS | {"socket_keepalive": True}
         if url.startswith("rediss:"):
             options = options | _CHECKED
@@ -136,7 +140,10 @@ class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
                 await sentinel.aclose(close_connection_pool=True)
 
 
-def _sentinel_pool(url: SplitResult) -> SentinelPool:
+def _sentinel_pool(text: str) -> SentinelPool:
+    # Several hosts, of which one may be in brackets, are no netloc to every release of Python: it is taken out first.
+    netloc, slash, rest = text.removeprefix("sentinel://").partition("/")
+    url = urlsplit(f"sentinel://{slash}{rest}")
     options = dict(parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query)))
     if unknown := sorted(options.keys() - _SENTINEL_OPTIONS):
         known = ", ".join(sorted(_SENTINEL_OPTIONS))
@@ -146,7 +153,7 @@ def _sentinel_pool(url: SplitResult) -> SentinelPool:
         raise _Unusable("a sentinel:// URL ends with the master's name, as in sentinel://host1,host2/mymaster")
     if not (db.isascii() and db.isdecimal()):
         raise _Unusable("the option db of a sentinel:// URL is a number")
-    credentials, _, hosts = url.netloc.rpartition("@")
+    credentials, _, hosts = netloc.rpartition("@")
     user, _, password = credentials.partition(":")
     tls = _tls(options.get("tls", "false"))
     sentinels = Sentinels(  # type: ignore[no-untyped-call]

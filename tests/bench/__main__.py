@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from base64 import b64encode
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,15 +232,15 @@ async def measure(*, short: bool) -> list[Figure]:
             server.stop()
 
 
-def main() -> None:
-    """Print the figures."""
+def main(measuring: Callable[..., Coroutine[None, None, list[Figure]]]) -> None:
+    """Print the figures, `--short` for less exact ones."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--short", action="store_true")
     table = Table("what", "measured", "beside it")
-    for figure in asyncio.run(measure(short=parser.parse_args().short)):
+    for figure in asyncio.run(measuring(short=parser.parse_args().short)):
         table.add_row(*figure)
     Console().print(table)
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -4,7 +4,6 @@ One `genesis-bridge serve` is visited by 500 clients that send half a head and 2
 that sends 200 MB where 1 MB is taken, then by one with a rightly signed body of 25 MB; `/livez` is asked all the while.
 """
 
-import argparse
 import asyncio
 import contextlib
 import tempfile
@@ -14,12 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from bridge.embedded import Embedded
 from bridge.emulators.receiver import relay
-from tests.bench.__main__ import WHSEC, Figure, resident_mb, started, stopped
+from tests.bench.__main__ import WHSEC, Figure, main, resident_mb, started, stopped
 
 HALF_HEAD = b"POST /hooks/relay HTTP/1.1\r\nhost: x\r\nx-a: "
 HALF_BODY = b"POST /hooks/relay HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\nhalf"
@@ -137,15 +134,5 @@ async def measure(*, short: bool) -> list[Figure]:
     ]
 
 
-def main() -> None:
-    """Print the figures."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--short", action="store_true")
-    table = Table("what", "measured", "beside it")
-    for figure in asyncio.run(measure(short=parser.parse_args().short)):
-        table.add_row(*figure)
-    Console().print(table)
-
-
 if __name__ == "__main__":
-    main()
+    main(measure)

@@ -19,6 +19,7 @@ from bridge.secret import Secret
 from bridge.sources.github import GitHub
 from bridge.store import Store
 from bridge.upkeep import catch_up
+from bridge.worker import Supervisor
 from tests.journey.test_reconcile import HOOK, attempt
 
 HOUR = timedelta(hours=1)
@@ -142,10 +143,25 @@ async def test_github_is_asked_for_what_failed(store: Store) -> None:
     assert [record.delivery_id for record in emulator.journal if record.kind == "attempt"] == [2, 2]
 
 
+async def test_a_source_without_a_schedule_asks_nobody() -> None:
+    """Whoever calls it."""
+    source = GitHub(secrets=KEY, token=TOKEN)
+    assert source.catches_up is None
+    assert await source.catch_up(Outbound(user_agent="test"), timedelta(days=1), 10) == []
+
+
+async def test_a_worker_survives_a_store_that_is_away() -> None:
+    """The next minute asks."""
+    away = Store("redis://127.0.0.1:1")
+    source = asked(1)
+    await Supervisor(bridge(away, source))._catch_up({})
+    assert source.lost == ["0"]
+    await away.close()
+
+
 def test_a_schedule_that_cannot_work_is_refused() -> None:
     """Without a token, too often, or with a path that is none."""
     with pytest.raises(ValueError, match="needs a token that may administer"):
         GitHub(secrets=KEY, reconcile=Reconcile(hook=HOOK))
     with pytest.raises(ValueError, match="at least 5m"):
         msgspec.convert({"hook": HOOK, "every": "1m"}, Reconcile, dec_hook=lambda kind, value: kind.decode(value))
-    assert GitHub(secrets=KEY, token=TOKEN).catches_up is None

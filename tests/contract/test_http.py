@@ -429,7 +429,8 @@ async def test_after_the_deadline_nothing_more_is_sent(client):
     class Slow(asyncio.Protocol):
         def connection_made(self, transport):
             self.transport = transport
-            transport.pause_reading()
+            # Not at once: until 3.11.4 asyncio begins to read after this, whatever was said here.
+            asyncio.get_running_loop().call_soon(transport.pause_reading)
 
         def data_received(self, data):
             taken.extend(data)

@@ -202,6 +202,14 @@ async def test_a_password_that_changes_in_its_file_is_used_by_new_connections(tm
         server.stop()
 
 
+async def test_connecting_with_a_changing_password_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A storm had one line of redis-py's for each connection."""
+    url = b"redis://u:p@h"
+    provider = pool(url.decode(), Secret("env: X", url)).connection_kwargs["credential_provider"]
+    assert await provider.get_credentials_async() == ("u", "p")
+    assert caplog.messages == []
+
+
 def test_a_url_without_a_password_sends_none() -> None:
     """Neither for one server nor through Sentinel."""
     for url in (b"redis://r", b"sentinel://h/main"):

@@ -97,13 +97,13 @@ class Running:
 
     def ends(self, execution_id: str) -> str:
         """Wait until an execution has ended; return how."""
+        until(lambda: bool(self.execution(execution_id)["final"]), lambda: str(self.execution(execution_id)))
+        return str(self.execution(execution_id)["status"])
 
-        def found() -> dict[str, Any]:
-            shown: dict[str, Any] = msgspec.json.decode(self.get(f"/api/executions/{execution_id}"))
-            return shown
-
-        until(lambda: bool(found()["final"]), lambda: str(found()))
-        return str(found()["status"])
+    def execution(self, execution_id: str) -> dict[str, Any]:
+        """Return what the API shows of an execution."""
+        shown: dict[str, Any] = msgspec.json.decode(self.get(f"/api/executions/{execution_id}"))
+        return shown
 
 
 def until(holds: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 15) -> None:
@@ -252,8 +252,8 @@ def test_processes_may_change_one_after_the_other(place: Path, redis_url: str, g
         (place / "bridge.yaml").write_text(renamed)
         web.says("config.adopted")
         [execution] = web.deliver()["executions"]
-        time.sleep(1)
-        waits = msgspec.json.decode(web.get(f"/api/executions/{execution['id']}"))
+        until(lambda: web.execution(execution["id"])["reason"] is not None, lambda: str(web.execution(execution["id"])))
+        waits = web.execution(execution["id"])
         assert not waits["final"]
         assert waits["reason"] == "waiting: the configuration here has no engine 'newer' (yet)"
         (other / "bridge.yaml").write_text(renamed)
