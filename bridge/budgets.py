@@ -5,7 +5,9 @@ and what is queued has its deadline stand still.
 """
 
 import hashlib
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -19,7 +21,7 @@ from bridge.store import Store
 _MINUTE_MS = 61_000
 """A second more than a minute, for not every request takes equally long to arrive."""
 _SUFFIX = "_per_minute"
-_REMEMBERED_MS = 60_000
+_LONGEST_SECONDS = 60.0
 _BURST = 10
 """This part of a minute's budget may be spent at once."""
 
@@ -62,21 +64,57 @@ def _limit(most: int) -> list[float]:
     return [round(interval, 3), round((burst - 1) * interval, 3)]
 
 
-async def asked(store: Store, engine: Engine, bucket: str, error: Transient) -> float | None:
-    """Return how many seconds to wait; None: the engine did not say.
+class Strikes:
+    """What this process was last answered, by bucket: after 'too many' without a time everybody waits longer each time.
 
-    After a 'too many' every worker waits: as long as it asks for, else 1, 2, 4 ... 60 s.
+    Once is chance, and only who was refused waits. Twice, with nothing in between that got through, is a limit.
     """
-    return await _hold(store, engine, bucket, error) if isinstance(error, Throttled) else error.retry_after
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin without any; `clock` gives monotonic seconds."""
+        self._clock = clock
+        self._in_a_row: dict[str, tuple[int, float]] = {}
+
+    def passed(self, engine: Engine, bucket: str) -> None:
+        """Note that something got through."""
+        if self._in_a_row:
+            self._in_a_row.pop(_name(engine, bucket), None)
+
+    async def asked(self, store: Store, engine: Engine, bucket: str, error: Transient) -> float | None:
+        """Return how many seconds to wait; None: the engine did not say.
+
+        After a 'too many' every worker waits: as long as the engine asks for; else, from the second in a row on, for
+        2, 4, 8 ... 60 s.
+        """
+        if not isinstance(error, Throttled):
+            return error.retry_after
+        name = _name(engine, bucket)
+        if error.retry_after is not None:
+            return await _hold(store, name, error, min(error.retry_after, LONGEST_WAIT_SECONDS))
+        seconds, first = self._again(name)
+        return seconds if first else await _hold(store, name, error, seconds)
+
+    def _again(self, name: str) -> tuple[float, bool]:
+        """Return how long the next wait is, and whether it is the first."""
+        strikes, until = self._in_a_row.get(name, (0, 0.0))
+        now = self._clock()
+        if until <= now:
+            # Of several answers to what was sent at one time only the first makes it longer.
+            strikes += 1
+            until = now + min(_LONGEST_SECONDS, 2.0 ** (strikes - 1))
+            self._in_a_row[name] = strikes, until
+        return until - now, strikes == 1
 
 
-async def _hold(store: Store, engine: Engine, bucket: str, refusal: Throttled) -> float | None:
-    name = f"{account(engine)}:{bucket}"
-    asked = -1 if refusal.retry_after is None else int(min(refusal.retry_after, LONGEST_WAIT_SECONDS) * 1000)
+def _name(engine: Engine, bucket: str) -> str:
+    return f"{account(engine)}:{bucket}"
+
+
+async def _hold(store: Store, name: str, refusal: Throttled, seconds: float) -> float:
     try:
-        wait = await store.run("hold", [f"gb:hold:{name}", "gb:holds"], [asked, _REMEMBERED_MS])
+        wait = await store.run("hold", [f"gb:hold:{name}", "gb:holds"], [math.ceil(seconds * 1000)])
     except StoreUnavailable as error:
         log.warning("store.unavailable", reason=str(error))
-        return refusal.retry_after  # each execution waits on its own
+        return seconds  # each execution waits on its own
     log.warning("engine.throttled", bucket=name, seconds=wait / 1000, reason=str(refusal))
     return float(wait) / 1000

@@ -4,6 +4,7 @@ Three steps, each of which goes on after a mistake: text to nodes (`yaml_text`),
 (`yaml_convert`), and what the records mean together (`config_check`).
 """
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -65,11 +66,13 @@ class Config(Struct, frozen=True, kw_only=True):
     notifiers: dict[str, Notifier]
     ruleset: RuleSet
     hash: str
-    """The first 16 hex digits of the SHA-256 over all files' bytes, in the order of `files`."""
+    """The first 16 hex digits of the SHA-256 over all files' bytes, in the order of `files` and `attached`."""
     files: tuple[Path, ...]
     """The file asked for, then those it includes."""
     patterns: tuple[str, ...] = ()
     """What `include:` says: a file that comes to match is part of the configuration from then on."""
+    attached: tuple[Path, ...] = ()
+    """What templates are made of beside that: an engine's workflow files."""
     durability: Durability = "standard"
     retention: timedelta = timedelta(days=7)
     """How long bodies are kept."""
@@ -93,10 +96,11 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
     files = _Files(environ)
     files.read(path)
     files.templates()
+    attached = files.attach(path.parent)
     if files.whole:
         check(files.parts, path.parent)
     if files.problems:
-        raise ConfigError(files.problems, files.patterns)
+        raise ConfigError(files.problems, files.patterns, attached)
     parts = files.parts
     templates = _values(parts.templates)
     return Config(
@@ -110,6 +114,7 @@ def load(path: Path, environ: Mapping[str, str] | None) -> Config:
         **files.said,
         written={entry.name: Written(entry.report.file, entry.node) for entry in parts.rules},
         patterns=tuple(files.patterns),
+        attached=attached,
         warnings=warnings(parts),
     )
 
@@ -249,6 +254,18 @@ class _Files:
             kind = self._template_kind(entry.node)
             value = _readable(Converter(entry.report, self._environ), entry.node, kind)
             self.parts.templates[name] = structs.replace(entry, kind=kind, value=value)
+
+    def attach(self, folder: Path) -> tuple[Path, ...]:
+        """Return the files that templates are made of, each once; which they are is for their engines to say."""
+        found: dict[Path, None] = {}
+        for entry in self.parts.templates.values():
+            engine = self.parts.engines.get(entry.value.engine)
+            if engine is not None and isinstance(engine.value, Engine) and entry.value.id:
+                found.update(dict.fromkeys(engine.value.files(entry.value, folder)))
+        for file in found:
+            with contextlib.suppress(OSError):  # why it cannot be read is said where its template is checked
+                self.digest.update(file.read_bytes())
+        return tuple(found)
 
     def _template_kind(self, node: Node) -> type[Template]:
         _, named = node.entries.get("engine", (None, None)) if isinstance(node, MapNode) else (None, None)

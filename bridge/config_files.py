@@ -25,15 +25,16 @@ def matching(main: Path, pattern: str) -> list[Path]:
 
 
 class Inputs(Struct, frozen=True):
-    """A main file and the patterns of what it includes."""
+    """A main file, the patterns of what it includes, and what templates read beside that."""
 
     main: Path
     patterns: tuple[str, ...] = ()
+    attached: tuple[Path, ...] = ()
 
     def files(self) -> list[Path]:
         """Return the files there are now, each once, in the order they are read in."""
         found = [file for pattern in self.patterns for file in matching(self.main, pattern)]
-        return list(dict.fromkeys([self.main, *found]))
+        return [*dict.fromkeys([self.main, *found]), *self.attached]
 
     def stamp(self) -> Stamp:
         """Return what the file system says of each file; symlinks are followed, for their target is what is read."""

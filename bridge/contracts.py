@@ -240,6 +240,21 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Say what is wrong with a template of this engine, at load; `folder` is where the configuration lies."""
         raise NotImplementedError
 
+    def files(self, template: Template, folder: Path) -> Iterable[Path]:  # noqa: ARG002 - for those who override it
+        """Name the files, beside the configuration, that a template is made of: a change of one is a change of it."""
+        return ()
+
+    def repeatable(self, order: Order) -> bool:  # noqa: ARG002 - for those who override it
+        """Whether a trigger with the same `Order.key` runs once, however often it is sent."""
+        return False
+
+    async def prepare(self, outbound: Outbound, order: Order) -> Order:  # noqa: ARG002 - for those who override it
+        """Do what has to be done before the trigger and may be done any number of times; raises as `trigger` does.
+
+        Never Ambiguous.
+        """
+        return order
+
     async def trigger(self, outbound: Outbound, order: Order, not_after: float) -> Started:
         """Start a run; pass `not_after` (monotonic seconds) on to the outbound request, unchanged.
 
@@ -255,6 +270,13 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Raises Transient (Throttled) when the answer is not to be had now, Permanent when it does not know the run.
         """
         raise NotImplementedError
+
+    async def cancel(self, outbound: Outbound, remote_id: str) -> str | None:  # noqa: ARG002
+        """Ask for a run to be ended that nobody waits for any more; None: that cannot be asked.
+
+        Returns what became of that, in a sentence without a capital or a full stop; raises AttemptError.
+        """
+        return None
 
     async def locate(self, outbound: Outbound, reference: str) -> str:  # noqa: ARG002 - for those who override it
         """Return a URL at which anybody can have a `File`, if only for a while; raises as `fetch` does."""

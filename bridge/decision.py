@@ -91,7 +91,7 @@ def _record(config: Config, event: Event, delivery_id: str, rule: Rule, result: 
         engine=template.engine,
         template=rule.template,
         template_id=template.id,
-        variables=result.variables,
+        variables=template.settled(result.variables, derived_id("x", delivery_id, rule.name)),
         deadline_seconds=template.deadline.total_seconds(),
         **own_keys(template),
         bucket=config.engines[template.engine].bucket(template),

@@ -26,6 +26,7 @@ BridgeError
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 
@@ -49,10 +50,13 @@ class Problem(NamedTuple):
 class ConfigError(BridgeError):
     """The configuration cannot be used; `problems` holds every reason, sorted by place."""
 
-    def __init__(self, problems: Sequence[Problem], patterns: Sequence[str] = ()) -> None:
-        """Keep the problems, sorted by file, line and column, and what the main file includes."""
+    def __init__(
+        self, problems: Sequence[Problem], patterns: Sequence[str] = (), attached: Sequence[Path] = ()
+    ) -> None:
+        """Keep the problems, sorted by file, line and column, what the main file includes, and what templates read."""
         self.problems = tuple(sorted(problems))
         self.patterns = tuple(patterns)
+        self.attached = tuple(attached)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -6,10 +6,10 @@ No redirects, no proxies from the environment, no cookies, HTTP/1.1 only: nothin
 import asyncio
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import httpcore
 import httpx
@@ -80,6 +80,16 @@ class Answer(Struct, frozen=True, kw_only=True):
         return f"HTTP {self.status}: {line}" if line else f"HTTP {self.status}"
 
 
+class Closable(Protocol):
+    """Something that is open."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+
+
+K = TypeVar("K", bound=Closable)
+
+
 class Outbound:
     """Every request this process makes to the outside goes through one of these; `aclose()` when done."""
 
@@ -93,7 +103,9 @@ class Outbound:
     ) -> None:
         """Read the trusted certificates (certifi's, or SSL_CERT_FILE's), once, and open nothing."""
         self._user_agent = user_agent
-        self._pool = Pool(ssl_context or httpx.create_ssl_context(), resolve, limits or Limits())
+        self._tls = ssl_context or httpx.create_ssl_context()
+        self._pool = Pool(self._tls, resolve, limits or Limits())
+        self._beside: dict[object, Any] = {}
 
     async def __aenter__(self) -> Self:
         """Return the client itself."""
@@ -103,8 +115,20 @@ class Outbound:
         """Close it."""
         await self.aclose()
 
+    def beside(self, key: object, make: Callable[[ssl.SSLContext], K]) -> K:
+        """Return what is kept under a key beside the connections, made once, and closed (`aclose`) with them.
+
+        `make` gets what TLS trusts here.
+        """
+        if key not in self._beside:
+            self._beside[key] = make(self._tls)
+        kept: K = self._beside[key]
+        return kept
+
     async def aclose(self) -> None:
-        """Close every idle connection."""
+        """Close every idle connection, and what is kept beside them."""
+        for kept in self._beside.values():
+            await kept.aclose()
         await self._pool.aclose()
 
     async def request(  # noqa: PLR0913 - each is one property of one request

@@ -36,6 +36,19 @@ def shown(
     return found, files
 
 
+def named(outputs: Mapping[str, str | Link | File], names: Mapping[str, str]) -> dict[str, str | Link | File]:
+    """Return the outputs under the names a template has for the engine's: of `9`, and so of its second one, `9_2`."""
+    ours = {theirs: name for name, theirs in names.items()}
+    return {_ours(name, ours): output for name, output in outputs.items()}
+
+
+def _ours(name: str, ours: Mapping[str, str]) -> str:
+    if name in ours:
+        return ours[name]
+    first, _, number = name.rpartition("_")
+    return f"{ours[first]}_{number}" if first in ours and number.isdecimal() else name
+
+
 def reference(fields: Fields, part: str) -> str | None:
     """Return what the engine knows a file by, from an execution's hash; None: there is no such link."""
     return _decode_files(fields.get("files", b"{}")).get(part)

@@ -2,8 +2,9 @@
 
 import math
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from bridge.budgets import Strikes
 from bridge.config import Config
 from bridge.outbound import Outbound
 from bridge.store import Store
@@ -21,3 +22,5 @@ class Bridge(Struct, frozen=True):
     public_url: str
     since: float = -math.inf
     """The monotonic moment from which this process has had this configuration."""
+    strikes: Strikes = field(default_factory=Strikes)
+    """What engines last answered this process, whatever its configuration."""

@@ -7,11 +7,12 @@ and ends with a commit; what happens if the process dies in between is the store
 import asyncio
 import time
 import uuid
+from datetime import datetime
 
 import structlog
 from msgspec import structs
 
-from bridge import budgets, limits, metrics, outputs, pauses
+from bridge import limits, metrics, outputs, pauses
 from bridge.clock import rfc3339
 from bridge.commands import taken
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Reply, Request, Skipped
@@ -21,7 +22,7 @@ from bridge.explanation import recorded
 from bridge.faults import point
 from bridge.keeping import sealed_addresses, sealed_body
 from bridge.leases import keeping
-from bridge.model import Event, Execution, Status
+from bridge.model import Event, Execution, Progress, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
 from bridge.records import Claim, DeliveryRecord, Step
@@ -29,12 +30,9 @@ from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications
 from bridge.runs import Order, Snapshot, Started
 from bridge.scheme import without_credentials
-from bridge.store import TRIGGER_LEASE_SECONDS
 
 ACCEPT_SECONDS = 2.5
 """How long storing may take before the sender is told to try again; Slack shows an error after 3 s."""
-TRIGGER_SECONDS = 30.0
-"""How long a trigger request may take, answer included; its lease outlives it."""
 _NOT_FOUND_GRACE_SECONDS = 60
 """For so long after a start an engine may not know its own run yet."""
 _POISON = "worker after worker ended while it asked the engine about this one: it is asked no more"
@@ -43,6 +41,9 @@ _UNKNOWN_TRIES = 3
 _REVIEW_SLOWER = 4
 """A run that waits for a person is looked at this many times more rarely than a running one."""
 _DEFECT_SECONDS = 60
+_KEYS_HOLD_SECONDS = 23 * 3600
+"""So long an engine surely knows the key of what was sent to it (Comfy: 24 h)."""
+_LOST = "the worker was lost while the trigger was on its way"
 _WAIT_SECONDS = 5.0
 _CONFIG_SECONDS = 300.0
 """How long what this process' configuration does not know may be known to a newer one: Kubernetes takes up to two
@@ -158,30 +159,46 @@ def reference(bridge: Bridge, execution_id: str, rule: str, status: Status) -> E
 async def step(bridge: Bridge, claim: Claim) -> Step:
     """Take one execution one step further; never raises."""
     engine = bridge.config.engines.get(claim.record.engine)
-    if claim.kind == "orphan":
-        found = _unsure(claim, "the worker was lost while the trigger was on its way")
-    elif claim.kind == "expired":
-        why = f": {claim.execution.reason}" if claim.execution.reason else ""
-        found = _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
-    elif claim.kind == "poison":
-        found = _end(claim, Status.LOST, _POISON)
-    elif claim.kind == "skipped":
-        # Settled, though the engine has not seen it: a late repeat of its delivery must not overtake newer ones.
-        found = structs.replace(_end(claim, Status.SKIPPED, claim.execution.reason or ""), reached=True)
-    elif missing := _may_come(bridge, claim):
-        found = _wait(claim, missing)
-    elif engine is None:
+    found = _unasked(bridge, claim, engine)
+    if found is None and engine is not None:
+        found = await _asked(bridge, engine, claim)
+    if found is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
         found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)
-    elif not claim.confirmed and claim.kind != "poll":
+    return structs.replace(found, notifications=notifications(bridge.config, claim, found))
+
+
+def _unasked(  # noqa: PLR0911 - each is one reason
+    bridge: Bridge, claim: Claim, engine: Engine | None
+) -> Step | None:
+    """Take the step where the engine need not, or must not, be asked; None: it has to be."""
+    if claim.kind == "orphan":
+        again = engine is not None and _can_be_sent_again(bridge, engine, claim)
+        return None if again else _unsure(claim, _LOST)
+    if claim.kind == "expired":
+        why = f": {claim.execution.reason}" if claim.execution.reason else ""
+        return _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
+    if claim.kind == "poison":
+        return _end(claim, Status.LOST, _POISON)
+    if claim.kind == "skipped":
+        # Settled, though the engine has not seen it: a late repeat of its delivery must not overtake newer ones.
+        return structs.replace(_end(claim, Status.SKIPPED, claim.execution.reason or ""), reached=True)
+    if missing := _may_come(bridge, claim):
+        return _wait(claim, missing)
+    if engine is not None and not claim.confirmed and claim.kind != "poll":
         # After a failover nobody would know of this intent, and the trigger might be sent twice.
         why = "not sent: no replica of Redis confirmed the intent"
-        found = _queue_again(claim, why, backoff(claim.execution.attempts))
-    elif claim.kind in ("start", "probe"):
-        found = await _start(bridge, engine, claim)
-    else:
-        found = await _poll(bridge, engine, claim)
-    return structs.replace(found, notifications=notifications(bridge.config, claim, found))
+        return _queue_again(claim, why, backoff(claim.execution.attempts))
+    return None
+
+
+async def _asked(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
+    if claim.kind == "orphan":
+        return await _send_again(bridge, engine, claim)
+    if claim.kind in ("start", "probe"):
+        return await _start(bridge, engine, claim)
+    found = await _poll(bridge, engine, claim)
+    return await _take_back(bridge, engine, found) if found.execution.status == Status.TIMED_OUT else found
 
 
 def _may_come(bridge: Bridge, claim: Claim) -> str | None:
@@ -204,27 +221,35 @@ def _wait(claim: Claim, missing: str) -> Step:
     return Step(execution=execution, again_seconds=jittered(_WAIT_SECONDS), note=reason)
 
 
-async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
-    record = claim.record
-    order = Order(
+def _order(bridge: Bridge, claim: Claim) -> Order:
+    record, id_ = claim.record, claim.execution.id
+    return Order(
         template_id=record.template_id,
         variables=record.variables,
-        execution_id=claim.execution.id,
+        execution_id=id_,
         options=record.options,
         variable_options=record.variable_options,
         folder=bridge.config.folder,
         deadline_seconds=record.deadline_seconds,
+        # Where the rule wants it repeated although it may have run, it is another run.
+        key=f"{id_} {claim.execution.attempts}" if record.on_unknown == "retry" else id_,
     )
-    # A worker that slept between its claim and the first byte must not send: by then others call it lost.
-    not_after = claim.clock.after(TRIGGER_LEASE_SECONDS - TRIGGER_SECONDS - 2)
-    began = claim.clock.now_ms()
+
+
+async def _trigger(bridge: Bridge, engine: Engine, claim: Claim) -> Started:
+    async with keeping(bridge.store, claim) as lease:
+        order = await engine.prepare(bridge.outbound, _order(bridge, claim))
+        return await engine.trigger(bridge.outbound, order, await lease.begins_by())
+
+
+async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
+    record, began = claim.record, claim.clock.now_ms()
     point("claim.after")
     try:
-        async with keeping(bridge.store, claim):
-            started = await engine.trigger(bridge.outbound, order, not_after)
+        started = await _trigger(bridge, engine, claim)
         point("trigger.answered")
     except Transient as error:
-        asked = await budgets.asked(bridge.store, engine, record.bucket, error)
+        asked = await bridge.strikes.asked(bridge.store, engine, record.bucket, error)
         return _queue_again(claim, str(error), backoff(claim.execution.attempts) if asked is None else asked)
     except Permanent as error:
         if isinstance(error, Blocked):
@@ -239,9 +264,31 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         # A defect in an adapter: whether the request left is not known, so it counts as ambiguous.
         log.exception("execution.trigger_failed", execution=claim.execution.id)
         return _unsure(claim, f"unexpected {type(error).__name__} in the engine adapter")
+    bridge.strikes.passed(engine, record.bucket)
     if claim.kind == "probe":
         await pauses.recover(bridge.store, claim.record.engine)
     return _begun(bridge, engine, claim, started, began)
+
+
+def _can_be_sent_again(bridge: Bridge, engine: Engine, claim: Claim) -> bool:
+    """Whether the engine would know the trigger of a lost worker for what it is, and take it once."""
+    sent = datetime.fromisoformat(claim.execution.history[-1].at).timestamp()
+    young = claim.clock.now_ms() / 1000 - sent < _KEYS_HOLD_SECONDS
+    return young and engine.repeatable(_order(bridge, claim))
+
+
+async def _send_again(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
+    """Send what a lost worker perhaps sent: only that it has begun now tells anything."""
+    began = claim.clock.now_ms()
+    try:
+        started = await _trigger(bridge, engine, claim)
+    except AttemptError as error:
+        return _unsure(claim, f"{_LOST}; sent again: {error}")
+    except Exception as error:
+        log.exception("execution.trigger_failed", execution=claim.execution.id)
+        return _unsure(claim, f"{_LOST}; unexpected {type(error).__name__} in the engine adapter")
+    found = _begun(bridge, engine, claim, started, began)
+    return structs.replace(found, note=f"{_LOST}; sent again under the same key")
 
 
 def _begun(bridge: Bridge, engine: Engine, claim: Claim, started: Started, began_ms: float) -> Step:
@@ -252,7 +299,8 @@ def _begun(bridge: Bridge, engine: Engine, claim: Claim, started: Started, began
         status=Status.PENDING,
         remote_id=started.remote_id,
         url=started.url,
-        reason=None,
+        reason=started.reason,
+        progress=started.progress,
         started_at=rfc3339(since),
     )
     step = Step(
@@ -261,12 +309,14 @@ def _begun(bridge: Bridge, engine: Engine, claim: Claim, started: Started, began
         reached=True,
         started_ms=since,
         deadline_ms=now + claim.record.deadline_seconds * 1000,
+        note=started.reason or "",
     )
-    return step if started.ended is None else _ended(bridge, step, started.ended)
+    return step if started.ended is None else _ended(bridge, claim, step, started.ended)
 
 
-def _ended(bridge: Bridge, step: Step, seen: Snapshot) -> Step:
-    found, files = outputs.shown(seen.outputs, bridge.public_url, step.execution.id)
+def _ended(bridge: Bridge, claim: Claim, step: Step, seen: Snapshot) -> Step:
+    named = outputs.named(seen.outputs, claim.record.options.get("outputs", {}))
+    found, files = outputs.shown(named, bridge.public_url, step.execution.id)
     execution = structs.replace(step.execution, status=seen.status, outputs=found, reason=seen.reason)
     return structs.replace(step, execution=execution, again_seconds=None, note=seen.reason or "", files=files)
 
@@ -289,7 +339,7 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
     try:
         seen = await engine.fetch(bridge.outbound, was.remote_id or "")
     except Transient as error:
-        asked = await budgets.asked(bridge.store, engine, "fetches", error)
+        asked = await bridge.strikes.asked(bridge.store, engine, "fetches", error)
         return _look_again(engine, claim, structs.replace(was, reason=str(error)), asked or 0)
     except Permanent as error:
         if _age_seconds(claim) < _NOT_FOUND_GRACE_SECONDS:
@@ -299,15 +349,38 @@ async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         log.exception("execution.poll_failed", execution=was.id)
         reason = f"unexpected {type(error).__name__} in the engine adapter"
         return _look_again(engine, claim, structs.replace(was, reason=reason), _DEFECT_SECONDS)
+    bridge.strikes.passed(engine, "fetches")
     now = structs.replace(
         was,
         status=seen.status,
-        progress=seen.progress or was.progress,
+        progress=_progress(seen, was.progress),
         reason=seen.reason,
     )
     if seen.status.final:
-        return _ended(bridge, Step(execution=now, again_seconds=None), seen)
+        return _ended(bridge, claim, Step(execution=now, again_seconds=None), seen)
     return _look_again(engine, claim, now)
+
+
+def _progress(seen: Snapshot, was: Progress | None) -> Progress | None:
+    if seen.done is None or was is None:
+        return seen.progress or was
+    # Who looks now need not have heard all that was told before.
+    return Progress(max(was.done, min(seen.done, was.total)), was.total)
+
+
+async def _take_back(bridge: Bridge, engine: Engine, found: Step) -> Step:
+    """Spare the engine what nobody waits for any more, where it can be asked to; whatever comes of it is told."""
+    try:
+        told = await engine.cancel(bridge.outbound, found.execution.remote_id or "")
+    except AttemptError as error:
+        told = f"it could not be cancelled: {error}"
+    except Exception as error:
+        log.exception("execution.cancel_failed", execution=found.execution.id)
+        told = f"it could not be cancelled: unexpected {type(error).__name__} in the engine adapter"
+    if told is None:
+        return found
+    reason = f"{found.execution.reason}; {told}"
+    return structs.replace(found, execution=structs.replace(found.execution, reason=reason), note=reason)
 
 
 def _look_again(engine: Engine, claim: Claim, execution: Execution, at_least_seconds: float = 0) -> Step:

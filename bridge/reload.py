@@ -39,7 +39,7 @@ class Reloader:
         self._read = read
         self._adopt = adopt
         self._look_seconds = look_seconds
-        self._inputs = Inputs(config.files[0], config.patterns)
+        self._inputs = Inputs(config.files[0], config.patterns, config.attached)
         self._known: Stamp | None = None  # what changed since it was read at start-up is found by the first look
         self._changing: Stamp | None = None
         self._wake = asyncio.Event()
@@ -102,14 +102,15 @@ class Reloader:
             found = error
         if await asyncio.to_thread(self._inputs.stamp) != before:
             return  # half of it was read before a change and half after: what it is now is read by the next looks
-        patterns = found.patterns
+        patterns, attached = found.patterns, found.attached
         if isinstance(found, Config):
             self._take(found)
         else:
             self._refuse(found)
             # Watched with those of the last good one, so that mending any of the files is noticed.
             patterns = tuple(dict.fromkeys([*self._config.patterns, *patterns]))
-        inputs = Inputs(self._inputs.main, patterns)
+            attached = tuple(dict.fromkeys([*self._config.attached, *attached]))
+        inputs = Inputs(self._inputs.main, patterns, attached)
         # Other patterns match other files, of which nothing was noted: the next looks do.
         self._known, self._inputs = before if inputs == self._inputs else None, inputs
 

@@ -65,6 +65,10 @@ class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     deadline: Duration = Duration(hours=1)
     """An execution that is not final by then ends as `timed_out`."""
 
+    def settled(self, variables: dict[str, str], execution_id: str) -> dict[str, str]:  # noqa: ARG002 - for engines
+        """Return the values as they stay for this execution, however often it is sent."""
+        return variables
+
 
 def own_keys(template: Template) -> dict[str, Any]:
     """Return what a template and its variables say beyond the keys that every engine's have, as JSON has it."""

@@ -50,6 +50,10 @@ class Order(Struct, frozen=True, kw_only=True):
     """Where the configuration lies: what a template's `id:` may be relative to."""
     deadline_seconds: float = 3600
     """How long the run may take."""
+    key: str = ""
+    """What tells this run from every other, also where it is sent again because nobody knows of the first."""
+    prepared: dict[str, Any] = {}
+    """What `Engine.prepare` made of variables, by name."""
 
 
 class Started(Struct, frozen=True, kw_only=True):
@@ -61,6 +65,10 @@ class Started(Struct, frozen=True, kw_only=True):
     """Where a person can look at the run."""
     ended: "Snapshot | None" = None
     """What became of it, where the engine answers only when it is over."""
+    progress: Progress | None = None
+    """How much there is to do, where that is known beforehand."""
+    reason: str | None = None
+    """What a person should know, though it has begun."""
 
 
 class File(Struct, frozen=True, kw_only=True):
@@ -80,6 +88,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     status: Status
     """pending, running, review_pending, completed, failed, cancelled or skipped; never one of ours."""
     progress: Progress | None = None
+    done: int | None = None
+    """Instead of `progress`, where only the start knew how much there is to do."""
     outputs: dict[str, str | Link | File] = {}
     """By name: text, a link that is good for everybody and for good, or a file of the engine's."""
     reason: str | None = None

@@ -1,36 +1,36 @@
 -- Stands before claim.lua: whether an engine's key has room for an execution's next step. Nothing here outlives its use:
 -- gb:tokens:<account>:<bucket>  when the bucket would be full again; gone when it is
--- gb:hold:<account>:<bucket>    until when nothing may be sent, and how often in a row that was said (scripts/hold.lua)
+-- gb:hold:<account>:<bucket>    until when nothing may be sent (scripts/hold.lua)
 -- gb:slots:<account>            the executions that run there: one counts as long as its own record says that it runs
 -- gb:line:<account>             the executions that wait for a slot, the oldest first
 local RUNNING = {starting = true, pending = true, running = true, review_pending = true}
-local SPACING = 20 -- milliseconds between those that a hold has stopped, where there is no limit
 
 -- Say for how many milliseconds a step has to wait for a token of its bucket (0: it has one), and whether that is the
--- engine's word. A step is told its time once: the next one is told a later time, so that however many wait, each is
--- looked at twice.
+-- engine's word. Where there is a limit a step is told its time once, and the next one a later time, so that however
+-- many wait, each is looked at twice. Where there is none, all go on when the engine's word is over, a little apart.
 local function token(name, limit, booked, now)
   local hold = redis.pcall('GET', 'gb:hold:' .. name)
-  local held_until = type(hold) == 'string' and tonumber(string.match(hold, '^%d+')) or 0
-  if held_until <= now and (not limit or (booked and booked <= now)) then
+  local held_until = type(hold) == 'string' and tonumber(hold) or 0
+  local held = held_until > now
+  if not limit then
+    return held and held_until - now + math.random(0, math.ceil((held_until - now) / 10)) or 0, held
+  end
+  if not held and booked and booked <= now then
     return 0
   end
   if booked and booked > now and held_until <= booked then
-    return booked - now, held_until > now -- looked at before its time: it keeps its place
+    return booked - now, held -- looked at before its time: it keeps its place
   end
-  local interval, burst = SPACING, 0
-  if limit then
-    interval, burst = limit[1], limit[2]
-  end
+  local interval, burst = limit[1], limit[2]
   local key = 'gb:tokens:' .. name
   local full = redis.pcall('GET', key)
   full = math.max(type(full) == 'string' and tonumber(full) or 0, now)
-  if held_until > now then
+  if held then
     full = math.max(full, held_until + burst)
   end
   redis.call('SET', key, string.format('%.3f', full + interval), 'PX', math.ceil(full + interval - now))
   -- Sums of fractions are a little off.
-  return math.max(0, math.ceil(full - burst - now - 0.1)), held_until > now
+  return math.max(0, math.ceil(full - burst - now - 0.1)), held
 end
 
 -- How many run there. What has ended, was never sent or is gone holds no slot, whoever forgot to say so.
@@ -105,7 +105,9 @@ local function room(id, record, status, now, engines, again)
   end
   local wait, held = token(account .. ':' .. bucket, engine.limits[bucket], tonumber(had[1] or ''), now)
   if wait > 0 then
-    redis.call('HSET', key, 'booked', string.format('%.0f', now + wait))
+    if engine.limits[bucket] then
+      redis.call('HSET', key, 'booked', string.format('%.0f', now + wait))
+    end
     local why = held and 'waits: ' .. said.engine .. ' has answered that it is too much'
     return wait, (why or 'waits for its turn: the budget of ' .. said.engine) .. ' (' .. bucket .. ')'
   end

@@ -17,11 +17,11 @@ LEASE_SECONDS = 4.0
 
 def shorten() -> None:
     """Shorten the constants where they are read, at the moment of their use."""
-    store.TRIGGER_LEASE_SECONDS = pipeline.TRIGGER_LEASE_SECONDS = leases.TRIGGER_LEASE_SECONDS = LEASE_SECONDS
+    store.TRIGGER_LEASE_SECONDS = leases.TRIGGER_LEASE_SECONDS = LEASE_SECONDS
     store.POLL_LEASE_SECONDS = LEASE_SECONDS
     store.NOTIFICATION_LEASE_SECONDS = LEASE_SECONDS
     store.UNRUNG_SECONDS = 1
-    pipeline.TRIGGER_SECONDS = genesis._TRIGGER_SECONDS = TRIGGER_SECONDS
+    leases.TRIGGER_SECONDS = genesis._TRIGGER_SECONDS = TRIGGER_SECONDS
     genesis._FETCH_SECONDS = 2.0
     reports.NOTIFICATION_SCHEDULE_SECONDS = (1, 1, 1, 1, 2, 2, 2)
 
