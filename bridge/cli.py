@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bridge.config import Config
     from bridge.settings import Settings
 
-_ENGINES = ("genesis", "agentifyme")
+_ENGINES = ("genesis", "agentifyme", "comfy")
 """Those that there is an emulator of."""
 _CONFIG = click.argument("file", required=False, type=click.Path(path_type=Path))
 

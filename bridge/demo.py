@@ -140,6 +140,8 @@ def _config(directory: Path, world: World) -> Config:
     path = directory / "demo.yaml"
     path.write_bytes(world.sample("demo.yaml"))
     (directory / "engine.yaml").write_bytes(world.sample(f"engine-{world.engine_name}.yaml"))
+    with contextlib.suppress(FileNotFoundError):  # only where a template is a file
+        (directory / "workflow.json").write_bytes(world.sample(f"engine-{world.engine_name}.json"))
     return load(path, world.secrets)
 
 

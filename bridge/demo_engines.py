@@ -5,6 +5,7 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bridge.emulators.agentifyme import AgentifyMe, Workflow
+from bridge.emulators.comfy import Behaviour, Comfy
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.serving import App
@@ -34,7 +35,13 @@ def _agentifyme(key: str | None, timeline: Timeline | None) -> App:
     return AgentifyMe(keys=None if key is None else (key,), any_workflow=True, default=default)
 
 
+def _comfy(key: str | None, timeline: Timeline | None) -> App:
+    keys = None if key is None else (key,)
+    return Comfy(keys=keys, behaviour=Behaviour() if timeline is None else Behaviour(timeline=timeline))
+
+
 EMULATORS = {
     "genesis": Emulated("Genesis", _genesis),
     "agentifyme": Emulated("AgentifyMe", _agentifyme),
+    "comfy": Emulated("Comfy Cloud", _comfy),
 }

@@ -60,7 +60,7 @@ class Server:
         self._config = Config(
             self._serve,
             http=_Connection,
-            ws="none",
+            ws="websockets-sansio",
             lifespan="off",
             interface="asgi3",
             log_config=None,
@@ -98,10 +98,11 @@ class Server:
         for _ in range(ACCEPT_TURNS):
             await asyncio.sleep(0)
         listener.close()
-        connections = [cast(_Connection, connection) for connection in self._state.connections]
+        connections = list(self._state.connections)
         for connection in connections:
-            connection.transport.abort()
-        await asyncio.gather(*(connection.gone.wait() for connection in connections))
+            cast(Any, connection).transport.abort()  # a WebSocket's, too
+        http = [connection for connection in connections if isinstance(connection, _Connection)]
+        await asyncio.gather(*(connection.gone.wait() for connection in http))
         tasks = list(self._state.tasks)
         for task in tasks:
             task.cancel()
