@@ -272,9 +272,11 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
 
 def _can_be_sent_again(bridge: Bridge, engine: Engine, claim: Claim) -> bool:
     """Whether the engine would know the trigger of a lost worker for what it is, and take it once."""
-    sent = datetime.fromisoformat(claim.execution.history[-1].at).timestamp()
-    young = claim.clock.now_ms() / 1000 - sent < _KEYS_HOLD_SECONDS
-    return young and engine.repeatable(_order(bridge, claim))
+    history = claim.execution.history
+    if not history or not engine.repeatable(_order(bridge, claim)):
+        return False
+    sent = datetime.fromisoformat(history[-1].at).timestamp()
+    return claim.clock.now_ms() / 1000 - sent < _KEYS_HOLD_SECONDS
 
 
 async def _send_again(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
