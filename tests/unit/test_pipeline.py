@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from msgspec import Struct, structs
 
-from bridge.clock import Clock
+from bridge.clock import Clock, rfc3339
 from bridge.config import Config
 from bridge.contracts import Engine, Message, Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
-from bridge.model import Execution, Link, Progress, Status
+from bridge.model import Change, Execution, Link, Progress, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.pipeline import step
@@ -29,6 +29,8 @@ POLL = Poll(first=Duration(seconds=1), max=Duration(seconds=15))
 
 class Puppet(Engine, frozen=True, kw_only=True, tag="puppet"):
     says: list[Any]
+    once: bool = False
+    takes_back: Any = None
 
     def credentials(self) -> tuple[str, ...]:
         return ("nobody",)
@@ -38,6 +40,15 @@ class Puppet(Engine, frozen=True, kw_only=True, tag="puppet"):
 
     async def fetch(self, outbound: Outbound, remote_id: str) -> Snapshot:
         return self._said(Snapshot)
+
+    def repeatable(self, order: Order) -> bool:
+        return self.once
+
+    async def cancel(self, outbound: Outbound, remote_id: str) -> str | None:
+        if isinstance(self.takes_back, Exception):
+            raise self.takes_back
+        told: str | None = self.takes_back
+        return told
 
     def _said(self, kind: type[Any]) -> Any:
         said = self.says[0]
@@ -76,6 +87,8 @@ class Given(Struct):
     engine: str = "puppet"
     notifiers: tuple[str, ...] = ("teller",)
     reason: str | None = None
+    sent_seconds_ago: float | None = None
+    progress: Progress | None = None
 
     def claim(self) -> Claim:
         record = Record(
@@ -104,6 +117,10 @@ class Given(Struct):
             attempts=self.attempts,
             reason=self.reason,
             created_at="2027-01-15T08:00:00.000Z",
+            progress=self.progress,
+            history=[]
+            if self.sent_seconds_ago is None
+            else [Change(rfc3339(NOW_MS - self.sent_seconds_ago * 1000), self.status)],
         )
         return Claim(
             kind=self.kind,
@@ -116,10 +133,10 @@ class Given(Struct):
         )
 
 
-async def taken(given: Given, says: Any, since: float = -math.inf) -> Step:
+async def taken(given: Given, says: Any, since: float = -math.inf, **puppet: Any) -> Step:
     config = Config(
         sources={},
-        engines={"puppet": Puppet(says=[says], poll=POLL)},
+        engines={"puppet": Puppet(says=[says], poll=POLL, **puppet)},
         templates={},
         notifiers={"teller": Teller()},
         ruleset=RuleSet([], {}),
@@ -233,6 +250,79 @@ async def test_an_orphan_is_unknown() -> None:
     found = await taken(Given(kind="orphan", status=Status.STARTING), None)
     assert found.execution.status == Status.UNKNOWN
     assert "worker was lost" in str(found.execution.reason)
+
+
+ORPHAN = Given(kind="orphan", status=Status.STARTING, sent_seconds_ago=60)
+
+
+async def test_an_orphan_is_sent_again_where_that_runs_once() -> None:
+    """An engine that knows its key takes it now, or says that it has; nobody has to look."""
+    found = await taken(ORPHAN, Started(remote_id="r-1", reason="but"), once=True)
+    assert (found.execution.status, found.execution.remote_id, found.execution.reason) == (
+        Status.PENDING,
+        "r-1",
+        "but",
+    )
+    assert found.note == "the worker was lost while the trigger was on its way; sent again under the same key"
+
+
+@pytest.mark.parametrize("says", [Transient("no connection"), Permanent("HTTP 422"), Blocked("HTTP 402"), ValueError()])
+async def test_only_that_it_has_begun_says_anything_of_an_orphan(says: Exception) -> None:
+    """Whatever else comes of sending it again, the first may have run."""
+    found = await taken(ORPHAN, says, once=True)
+    assert found.execution.status == Status.UNKNOWN
+    assert "the worker was lost while the trigger was on its way" in str(found.execution.reason)
+
+
+@pytest.mark.parametrize("given", [structs.replace(ORPHAN, sent_seconds_ago=age) for age in (None, 23 * 3600 + 1)])
+async def test_an_orphan_whose_key_may_be_forgotten_is_not_sent_again(given: Given) -> None:
+    """Keys have an end; so has the trust in them, and where nobody knows how old it is, there is none."""
+    found = await taken(given, Started(remote_id="r-1"), once=True)
+    assert found.execution.status == Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        ("it was taken back", "; it was taken back"),
+        (Transient("HTTP 500"), "; it could not be cancelled: HTTP 500"),
+        (ValueError(), "; it could not be cancelled: unexpected ValueError in the engine adapter"),
+        (None, ""),
+    ],
+)
+async def test_what_is_too_late_is_taken_back_where_that_can_be_asked(says: Any, told: str) -> None:
+    """Whatever comes of it, the execution has timed out, and says both."""
+    late = Given(age_seconds=3601)
+    found = await taken(late, Snapshot(status=Status.RUNNING), takes_back=says)
+    assert (found.execution.status, found.execution.reason) == (Status.TIMED_OUT, f"not finished within 60 min{told}")
+    assert found.note == found.execution.reason
+
+
+@pytest.mark.parametrize(
+    ("was", "seen", "now"),
+    [
+        (Progress(0, 6), Snapshot(status=Status.RUNNING, done=2), Progress(2, 6)),
+        (Progress(4, 6), Snapshot(status=Status.RUNNING, done=2), Progress(4, 6)),
+        (Progress(4, 6), Snapshot(status=Status.RUNNING, done=9), Progress(6, 6)),
+        (Progress(4, 6), Snapshot(status=Status.RUNNING), Progress(4, 6)),
+        (None, Snapshot(status=Status.RUNNING, done=2), None),
+    ],
+)
+async def test_progress_is_what_is_done_of_what_the_start_named(
+    was: Progress | None, seen: Snapshot, now: Progress | None
+) -> None:
+    """It never goes back: whoever looks now need not have heard all that was told before."""
+    assert (await taken(Given(progress=was), seen)).execution.progress == now
+
+
+async def test_a_start_may_say_how_much_there_is_to_do_and_what_a_person_should_know() -> None:
+    """Both stand in the execution, the latter in its history, too."""
+    found = await taken(START, Started(remote_id="r", progress=Progress(0, 6), reason="not all of it runs"))
+    assert (found.execution.progress, found.execution.reason, found.note) == (
+        Progress(0, 6),
+        "not all of it runs",
+        "not all of it runs",
+    )
 
 
 async def test_what_ends_worker_after_worker_is_asked_no_more() -> None:
