@@ -16,6 +16,7 @@ import pytest
 from bridge.embedded import Embedded
 from bridge.emulators import github, receiver, slack_sender
 from bridge.emulators.agentifyme import AgentifyMe, Workflow
+from bridge.emulators.comfy import Behaviour, Comfy
 from bridge.emulators.exchange import Answer
 from bridge.emulators.faults import Fault
 from bridge.emulators.genesis import Genesis
@@ -41,7 +42,14 @@ engines:
   genesis: {type: genesis, base_url: "@GENESIS@", api_key: {file: "@DIR@/genesis"}, poll: {first: 20ms, max: 50ms}}
   refusing: {type: genesis, base_url: "@GENESIS@", api_key: {env: WRONG_KEY}, poll: {first: 20ms, max: 50ms}}
   agent: {type: agentifyme, base_url: "@AGENT@", endpoint: e, api_key: {env: AGENT_KEY}, poll: {first: 20ms, max: 50ms}}
+  comfy:
+    type: comfy
+    base_url: "@COMFY@"
+    api_key: {env: COMFY_KEY}
+    partner_key: {env: PARTNER_KEY}
+    poll: {first: 20ms, max: 50ms}
 templates:
+  draw: {engine: comfy, id: poster.json, partner_nodes: true}
   look: {engine: agent, id: look-at-service}
   e2e: {engine: genesis, id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44, variables: {text: {default: x, choices: [x]}}}
   refused: {engine: refusing, id: 33333333-3333-4333-8333-333333333333}
@@ -64,6 +72,7 @@ notifiers:
 rules:
   - {name: preview, source: github, event: deployment_status, template: e2e, notify: [ci, qa, bad]}
   - {name: looked, source: github, event: deployment_status, template: look, notify: [ci, qa]}
+  - {name: drawn, source: github, event: deployment_status, template: draw, notify: [ci, qa]}
   - name: command
     source: slack
     event: /genesis
@@ -122,9 +131,10 @@ class Cage:
 
 
 CANARIES = """
-github slack bearer plain genesis genesis_next agentifyme wrong_key slack_token wrong_token redis api_token read_token
-ci_token signature presented_bearer presented_cookie presented_key presented_query presented_basic slack_form_token
-response_url callback_path callback_token callback_user password link wrong_api_token
+github slack bearer plain genesis genesis_next agentifyme comfy partner wrong_key slack_token wrong_token redis
+api_token read_token ci_token signature presented_bearer presented_cookie presented_key presented_query
+presented_basic slack_form_token response_url callback_path callback_token callback_user password link
+wrong_api_token
 """.split()
 VARIABLES = {
     "BRIDGE_API_TOKENS": "api_token",
@@ -135,6 +145,8 @@ VARIABLES = {
     "PLAIN_SECRET": "plain",
     "WRONG_KEY": "wrong_key",
     "AGENT_KEY": "agentifyme",
+    "COMFY_KEY": "comfy",
+    "PARTNER_KEY": "partner",
     "CALLBACK_SECRET": "callback",
     "SLACK_TOKEN": "slack_token",
     "WRONG_TOKEN": "wrong_token",
@@ -145,11 +157,11 @@ class Bridge:
     """The two halves as processes of their own, between emulators, on a Redis with a password."""
 
     def __init__(
-        self, cage: Cage, url: str, store: Store, emulators: tuple[Genesis, AgentifyMe, Slack, Receiver]
+        self, cage: Cage, url: str, store: Store, emulators: tuple[Genesis, AgentifyMe, Comfy, Slack, Receiver]
     ) -> None:
         self.cage = cage
         self.store = store
-        self.genesis, self.agent, self.slack, self.receiver = emulators
+        self.genesis, self.agent, self.comfy, self.slack, self.receiver = emulators
         self.client = httpx.AsyncClient(base_url=url, timeout=10)
 
     async def send(self, source: str, headers: dict[str, str], body: bytes, **query: str) -> httpx.Response:
@@ -230,13 +242,18 @@ async def running(cage: Cage, server: Embedded, path: Path) -> AsyncIterator[Bri
         any_workflow=True,
         default=Workflow(timeline=(("running", 0.05), ("completed", None)), result={"echo": said, said: [said]}),
     )
+    echoes = {"9": {"text": [f"the keys were {cage['comfy']} and {cage['partner']}"]}}
+    lasts = (("running", 0.5), ("completed", None))
+    comfy = Comfy(keys=(cage["comfy"],), behaviour=Behaviour(timeline=lasts, outputs=echoes))
+    (path / "poster.json").write_text('{"9": {"class_type": "ShowText", "inputs": {"text": "x"}}}')
     slack, callbacks = Slack(tokens=[cage["slack_token"]]), Receiver([cage["callback"]], strict=True)
     (path / "genesis").write_text(cage["genesis"])
     (path / "github").write_text(cage["github"])
-    async with Server(genesis), Server(agent), Server(slack), Server(callbacks):
+    async with Server(genesis), Server(agent), Server(comfy), Server(slack), Server(callbacks):
         text = CONFIG.replace("@DIR@", str(path)).replace("@CI_TOKEN@", cage["ci_token"])
         text = (
             text.replace("@AGENT@", agent.url)
+            .replace("@COMFY@", comfy.url)
             .replace("@GENESIS@", genesis.url)
             .replace("@SLACK@", slack.url)
             .replace("@RECEIVER@", callbacks.url)
@@ -251,7 +268,7 @@ async def running(cage: Cage, server: Embedded, path: Path) -> AsyncIterator[Bri
         store = Store(redis_url)
         with processes(environ, cage):
             built = Bridge(
-                cage, f"http://127.0.0.1:{environ['BRIDGE_PORT']}", store, (genesis, agent, slack, callbacks)
+                cage, f"http://127.0.0.1:{environ['BRIDGE_PORT']}", store, (genesis, agent, comfy, slack, callbacks)
             )
             for _ in range(400):
                 if await ready(built.client):
@@ -367,13 +384,32 @@ async def test_no_canary_gets_out(redis: Embedded, tmp_path: Path) -> None:
         await what_is_asked(bridge)
         await settled(bridge)
         cage.keep("Redis", await dump(bridge.store))
-        seen = repr([bridge.genesis.journal, bridge.agent.journal, bridge.slack.journal, bridge.receiver.journal])
+        seen = repr(
+            [
+                bridge.genesis.journal,
+                bridge.agent.journal,
+                bridge.comfy.journal,
+                bridge.slack.journal,
+                bridge.receiver.journal,
+            ]
+        )
     assert cage.hits() == [], cage.around()
 
     # And they did fly: each was where it belongs, much was written, and the search finds what it looks for.
-    for name in ("genesis", "genesis_next", "agentifyme", "wrong_key", "response_url", "callback_path"):
+    for name in (
+        "genesis",
+        "genesis_next",
+        "agentifyme",
+        "comfy",
+        "partner",
+        "wrong_key",
+        "response_url",
+        "callback_path",
+    ):
         assert cage[name] in seen, name
     assert {"", "invalid_auth"} <= {record.error for record in bridge.slack.journal}
+    assert b"the keys were *** and ***" in cage.texts["Redis"]
+    assert bridge.comfy.seen("socket")
     assert b"the key was ***" in cage.texts["Redis"]
     assert b"the key *** is odd" in cage.texts["Redis"]
     assert cage.texts["Redis"].count(b"sealed.slack.") >= 3

@@ -265,7 +265,7 @@ def test_web_and_worker_may_be_processes_of_their_own(
         assert process.returncode == 0, output
 
 
-@pytest.mark.parametrize("engine", [[], ["--engine", "agentifyme"]])
+@pytest.mark.parametrize("engine", [[], ["--engine", "agentifyme"], ["--engine", "comfy"]])
 def test_the_demo_ends_with_three_completed_executions(
     config: Path, processes: list[subprocess.Popen[str]], engine: list[str]
 ) -> None:
