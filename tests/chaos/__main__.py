@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from tests.chaos.checker import check
-from tests.chaos.storm import Plan, power_losses, rolling, steady, storm
+from tests.chaos.storm import Plan, kills, power_losses, rolling, steady, storm
 
 SHOWN = 30
 
@@ -27,6 +27,7 @@ def main() -> int:
     kind.add_argument("--rolling", action="store_true", help="no faults, only rolling restarts behind a balancer")
     kind.add_argument("--power", action="store_true", help="power losses instead of kills of Redis")
     kind.add_argument("--steady", action="store_true", help="only Redis is struck: how soon is all back at work?")
+    kind.add_argument("--kills", action="store_true", help="only workers are killed: how soon does their work go on?")
     asked = parser.parse_args()
     plan = Plan(seconds=asked.seconds, seed=asked.seed, rate=asked.rate)
     if asked.away is not None:
@@ -37,6 +38,8 @@ def main() -> int:
         plan = power_losses(plan)
     if asked.steady:
         plan = steady(plan)
+    if asked.kills:
+        plan = kills(plan)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         after, blows = asyncio.run(storm(asked.keep or Path(name), plan))

@@ -82,6 +82,13 @@ def steady(plan: Plan) -> Plan:
     return msgspec.structs.replace(plan, worker_life=calm, web_life=calm, network_life=calm)
 
 
+def kills(plan: Plan) -> Plan:
+    """Return the plan with kill -9 of workers alone, so that it shows how soon what they had in hand goes on."""
+    return msgspec.structs.replace(
+        steady(plan), fault_share=0, redis_life=(NEVER, NEVER), worker_life=(1, 4), blows=(1, 0, 0)
+    )
+
+
 class Storm:
     """One storm over one place."""
 
