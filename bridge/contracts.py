@@ -94,6 +94,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """1 on the first attempt."""
     now: float
     """Unix seconds."""
+    made: str | None = None
+    """What an earlier message of the same execution to the same notifier has made, as its `send` said."""
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -159,7 +161,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Compose what whoever gave a guarded command is told of it, `words` being what they should know; pure."""
         return None
 
-    async def send(self, outbound: Outbound, message: Message) -> None:
+    async def send(self, outbound: Outbound, message: Message) -> str | None:
         """Make one attempt at an acknowledgement, as a notifier does."""
         raise NotImplementedError
 
@@ -305,6 +307,8 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     in_order: ClassVar[bool] = False
     """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
+    living: ClassVar[bool] = False
+    """Whether it changes what it told before, so that progress is told as well."""
     sources: ClassVar[frozenset[str] | None] = None
     """The source types whose events this notifier can answer; None: all."""
     sealed: ClassVar[frozenset[str]] = frozenset()
@@ -343,8 +347,12 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
         """Ask, harmlessly, whether the credentials are good; as `Engine.probe` does."""
         return None
 
-    async def send(self, outbound: Outbound, message: Message) -> None:
-        """Make one attempt.
+    def lane(self, address: Mapping[str, str]) -> str:  # noqa: ARG002 - for those who override it
+        """Name what takes only about one message a second, among all that is told; empty: nothing does."""
+        return ""
+
+    async def send(self, outbound: Outbound, message: Message) -> str | None:
+        """Make one attempt; return what it has made, for messages that follow and change it (None: nothing new).
 
         Raises Transient to be tried again on the schedule (or at its retry_after), Permanent to end in the dead
         letters, Ambiguous to be tried again: receivers know repeats by the id.

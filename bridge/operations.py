@@ -148,7 +148,7 @@ async def _again(
         raise WrongState("the delivery started nothing then: replay it under the present rules")
     anew = {derived_id("x", new_id, first.rule): structs.replace(first, delivery_id=new_id) for first in records}
     body = await bridge.store.body(delivery_id)
-    await bridge.store.accept(new_id, record, "accepted", body or b"", anew)
+    await pipeline.store(bridge, new_id, record, "accepted", body or b"", anew)
     references = [pipeline.reference(bridge, id_, one.rule, Status.QUEUED) for id_, one in anew.items()]
     return Acceptance(delivery_id=new_id, outcome="accepted", executions=references)
 

@@ -25,9 +25,9 @@ from bridge.leases import keeping
 from bridge.model import Event, Execution, Progress, Status
 from bridge.pacing import backoff, jittered, spoken
 from bridge.parts import Bridge
-from bridge.records import Claim, DeliveryRecord, Step
+from bridge.records import Claim, DeliveryRecord, NewNotification, Record, Step, Stored
 from bridge.redis_checks import CLOCKS_APART_SECONDS
-from bridge.reports import notifications
+from bridge.reports import notifications, queued
 from bridge.runs import Order, Snapshot, Started
 from bridge.scheme import without_credentials
 
@@ -108,7 +108,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
     told = None if replay_of else acknowledgement(bridge.config, event, decision, delivery_id)
     try:
         async with asyncio.timeout(ACCEPT_SECONDS):
-            stored = await bridge.store.accept(delivery_id, delivery, decision.outcome, kept, executions, told)
+            stored = await store(bridge, delivery_id, delivery, decision.outcome, kept, executions, told)
     except TimeoutError:
         raise StoreUnavailable("no answer in time") from None
     point("accept.after")
@@ -136,6 +136,21 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         ],
         reason=decision.reason,
     )
+
+
+async def store(
+    bridge: Bridge,
+    delivery_id: str,
+    delivery: DeliveryRecord,
+    outcome: str,
+    body: bytes,
+    executions: dict[str, Record],
+    told: NewNotification | None = None,
+) -> Stored:
+    """Store a delivery with its executions, and what is told of their having been taken; raises StoreUnavailable."""
+    now_ms = (bridge.store.now or time.time()) * 1000
+    notes = {id_: queued(bridge.config, id_, record, now_ms) for id_, record in executions.items()}
+    return await bridge.store.accept(delivery_id, delivery, outcome, body, executions, told, notes)
 
 
 async def _completed(bridge: Bridge, event: Event) -> Event:

@@ -100,6 +100,10 @@ class NewNotification(Struct, frozen=True, kw_only=True):
     body: bytes
     address: dict[str, str]
     in_order: bool
+    lane: str = ""
+    """Of what takes only so many messages a second; empty: of nothing that we know of."""
+    again: bool = False
+    """Whether it tells anew, under its own id, what it told before and has changed since."""
 
 
 class Step(Struct, frozen=True, kw_only=True):
@@ -131,6 +135,10 @@ class NotificationClaim(Struct, frozen=True, kw_only=True):
     body: bytes
     attempt: int
     clock: Clock
+    version: int = 0
+    """Of the body: it becomes another where there is something new to tell."""
+    made: str | None = None
+    """What an earlier message of the execution to this notifier has made."""
 
 
 class Claims(Struct, frozen=True):
@@ -142,7 +150,7 @@ class Claims(Struct, frozen=True):
     """(execution id, why): records that are not ours or damaged; they go to the dead letters."""
 
 
-class NotificationRecord(Struct, frozen=True, kw_only=True):
+class NotificationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a notification is: written once, by the commit that made it due."""
 
     execution: str
@@ -150,19 +158,21 @@ class NotificationRecord(Struct, frozen=True, kw_only=True):
     notifier: str
     status: Status
     address: dict[str, str]
-    in_order: bool
+    in_order: bool = False
+    lane: str = ""
 
 
-def written(new: NewNotification, execution_id: str = "") -> tuple[str, bytes, bytes]:
-    """Return a notification as a script takes it: id, record, body."""
+def written(new: NewNotification, execution_id: str = "") -> tuple[str, bytes, bytes, int]:
+    """Return a notification as a script takes it: id, record, body, whether it tells anew."""
     record = NotificationRecord(
         execution=execution_id,
         notifier=new.notifier,
         status=new.status,
         address=new.address,
         in_order=new.in_order,
+        lane=new.lane,
     )
-    return new.id, msgspec.json.encode(record), new.body
+    return new.id, msgspec.json.encode(record), new.body, int(new.again)
 
 
 decode_record = msgspec.json.Decoder(Record).decode
@@ -231,6 +241,8 @@ def read_notification_claim(notification_id: str, token: str, answer: list[bytes
         body=answer[3],
         attempt=int(answer[1]),
         clock=asked.reading(int(answer[0])),
+        version=int(answer[4]),
+        made=answer[5].decode() or None,
     )
 
 

@@ -4,6 +4,8 @@ The messages of a step are composed with it and written down by the same commit,
 one attempt at one of them.
 """
 
+from collections.abc import Iterator
+
 import structlog
 from msgspec import structs
 
@@ -15,10 +17,10 @@ from bridge.decision import SOURCE, derived_id
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.faults import point
 from bridge.keeping import opened_address
-from bridge.model import Change
+from bridge.model import Change, Execution, Status
 from bridge.pacing import jittered
 from bridge.parts import Bridge
-from bridge.records import Claim, NewNotification, NotificationClaim, Step
+from bridge.records import Claim, NewNotification, NotificationClaim, Record, Step
 from bridge.store import Store
 
 NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
@@ -29,14 +31,22 @@ goes on for ever."""
 _TRIES_WITHOUT_NOTIFIER = 2
 """The five minutes these take are what a changed configuration may take to come to every process."""
 
+_PROGRESS = "progress"
+"""What stands in the place of a status in the id of what tells progress, always the same one."""
+
 log = structlog.get_logger()
 
 
 def notifications(config: Config, claim: Claim, found: Step) -> list[NewNotification]:
-    """Return what a step has to tell, each message composed once; nothing where the status is what it was."""
+    """Return what a step has to tell, each message composed once.
+
+    Where the status is what it was, only progress is news, and only to those who can change what they told before.
+    """
     status = found.execution.status
     if status == claim.execution.status:
-        return []
+        moved = found.execution.progress != claim.execution.progress and not status.final
+        again = structs.replace(found.execution, history=claim.execution.history)
+        return list(_told(config, claim.record, again, progress=True)) if moved else []
     now = rfc3339(claim.clock.now_ms())
     told = structs.replace(
         found.execution,
@@ -44,21 +54,43 @@ def notifications(config: Config, claim: Claim, found: Step) -> list[NewNotifica
         finished_at=None if found.again_seconds is not None else now,
         history=[*claim.execution.history, Change(now, status, found.note or None)],
     )
-    new = []
-    for recipient in claim.record.notify:
+    return list(_told(config, claim.record, told))
+
+
+def queued(config: Config, execution_id: str, record: Record, now_ms: float) -> list[NewNotification]:
+    """Return what is told of an execution that was taken and has not begun."""
+    at = rfc3339(now_ms)
+    execution = Execution(
+        id=execution_id,
+        delivery_id=record.delivery_id,
+        rule=record.rule,
+        source=record.source,
+        engine=record.engine,
+        template=record.template,
+        variables=record.variables,
+        status=Status.QUEUED,
+        final=False,
+        created_at=at,
+        history=[Change(at, Status.QUEUED)],
+    )
+    return list(_told(config, record, execution))
+
+
+def _told(config: Config, record: Record, execution: Execution, *, progress: bool = False) -> Iterator[NewNotification]:
+    for recipient in record.notify:
         notifier = config.notifiers.get(recipient.notifier)
-        if notifier is not None and notifier.wants(status):
-            new.append(
-                NewNotification(
-                    id=derived_id("msg", told.id, recipient.notifier, status),
-                    notifier=recipient.notifier,
-                    status=status,
-                    body=notifier.compose(told),
-                    address=recipient.address,
-                    in_order=notifier.in_order,
-                )
+        wants = notifier is not None and (notifier.living if progress else notifier.wants(execution.status))
+        if notifier is not None and wants:
+            yield NewNotification(
+                id=derived_id("msg", execution.id, recipient.notifier, _PROGRESS if progress else execution.status),
+                notifier=recipient.notifier,
+                status=execution.status,
+                body=notifier.compose(execution),
+                address=recipient.address,
+                in_order=notifier.in_order,
+                lane=notifier.lane(recipient.address),
+                again=progress,
             )
-    return new
 
 
 async def report(bridge: Bridge, notification_id: str) -> float | None:
@@ -67,13 +99,13 @@ async def report(bridge: Bridge, notification_id: str) -> float | None:
     Returns the seconds until the next attempt, None when there is none. Raises StoreUnavailable.
     """
     claim = await bridge.store.claim_notification(notification_id)
-    if claim is None:
-        return None
+    if not isinstance(claim, NotificationClaim):
+        return claim
     if claim.attempt > _MOST_ATTEMPTS:
         return await _attempt_failed(bridge.store, claim, Permanent("too many attempts ended with their worker"))
     point("notify.before")
     try:
-        await _send(bridge, claim)
+        made = await _send(bridge, claim)
         point("notify.sent")
     except AttemptError as error:
         return await _attempt_failed(bridge.store, claim, error)
@@ -81,13 +113,13 @@ async def report(bridge: Bridge, notification_id: str) -> float | None:
         log.exception("notification.failed", notification=claim.id, notifier=claim.notifier)
         return await _attempt_failed(bridge.store, claim, Transient(f"unexpected {type(error).__name__}"))
     metrics.NOTIFICATION_ATTEMPTS.labels(claim.notifier, "delivered").inc()
-    await bridge.store.commit_notification(claim, "delivered")
+    committed = await bridge.store.commit_notification(claim, "delivered", made=made)
     point("notify.committed")
     log.info("notification.delivered", notification=claim.id, notifier=claim.notifier, attempt=claim.attempt)
-    return None
+    return 0 if committed == "newer" else None
 
 
-async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
+async def _send(bridge: Bridge, claim: NotificationClaim) -> str | None:
     config, name = bridge.config, claim.notifier
     ours = config.sources.get(name.removeprefix(SOURCE)) if name.startswith(SOURCE) else config.notifiers.get(name)
     if ours is None:
@@ -100,8 +132,9 @@ async def _send(bridge: Bridge, claim: NotificationClaim) -> None:
         address=opened_address(bridge.config, claim.notifier, claim.address),
         attempt=claim.attempt,
         now=claim.clock.now_ms() / 1000,
+        made=claim.made,
     )
-    await ours.send(bridge.outbound, message)
+    return await ours.send(bridge.outbound, message)
 
 
 async def _attempt_failed(store: Store, claim: NotificationClaim, error: AttemptError) -> float | None:

@@ -34,6 +34,8 @@ _SCRIPTS = (
 )
 _WITH_GROUPS = ("accept", "claim", "commit", "resolve")
 """What begins or ends an execution's turn, and so has scripts/group.lua before it."""
+_WITH_OUTBOX = ("accept", "commit")
+"""What has something told, and so has scripts/outbox.lua before it."""
 _PROMISES = ("accept", "claim")
 """What is promised on these must survive a failover as well, under `durability: strict`."""
 
@@ -51,8 +53,14 @@ class Scripts:
         """Read the scripts; nothing is asked of Redis before the first use."""
         self._redis = redis
         self._replication = replication
-        prelude, groups = _text("prelude"), _text("group")
-        self._texts = {name: prelude + (groups if name in _WITH_GROUPS else "") + _text(name) for name in _SCRIPTS}
+        prelude, groups, outbox = _text("prelude"), _text("group"), _text("outbox")
+        self._texts = {
+            name: prelude
+            + (groups if name in _WITH_GROUPS else "")
+            + (outbox if name in _WITH_OUTBOX else "")
+            + _text(name)
+            for name in _SCRIPTS
+        }
         self._texts["claim"] = prelude + groups + _text("budget") + _text("claim")
         self.clock: Clock | None = None
         """Redis time, once it was asked for."""

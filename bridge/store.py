@@ -17,15 +17,16 @@ gb:deliveries        zset    the newest deliveries, and
 gb:executions        zset    the newest executions -> when they came
 gb:audit             zset    the newest orders of people -> when they were given
 gb:session:<digest>  string  a session on the page
+gb:lane:<lane>       string  somebody has just been told something in a place that takes only so many messages
 gb:rate:<source>     string  when the source may again send as much as its rate allows
 """
 
 import contextlib
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import structs
@@ -82,8 +83,13 @@ PROBE_SECONDS = 300.0
 """Between two probes of an engine that paused itself."""
 MOST_UNCOMMITTED = 10
 """So many polls of one execution in a row may end with their worker, before the execution is what ends workers."""
+LANE_SECONDS = 1.0
+"""Between two messages to one place that takes only so many (Slack: about one a second in a channel)."""
 UNRUNG_SECONDS = 5
 """After this long the sweep rings for a notification whose own ring got lost."""
+
+
+_COMMITTED: tuple[Literal["", "written", "newer"], ...] = ("", "written", "newer")
 
 
 class Store:
@@ -158,10 +164,11 @@ class Store:
         body: bytes,
         executions: dict[str, Record],
         told: NewNotification | None = None,
+        queued: Mapping[str, list[NewNotification]] = {},
     ) -> Stored:
         """Store a delivery and everything it causes, or say what it is a duplicate of; raises StoreUnavailable.
 
-        `told` is what whoever gave a command hears of it.
+        `told` is what whoever gave a command hears of it, `queued` what is told of each execution's having been taken.
 
         Repeated after a lost connection: the attempt's id makes its own earlier call recognisable.
         """
@@ -173,11 +180,15 @@ class Store:
             pack_body(body),
             self.record_seconds,
             self._body_seconds,
-            *(("", "", "") if told is None else written(told)),
+            *((0,) if told is None else (1, *written(told))),
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
             arguments.append("" if record.at_a_time is None else record.at_a_time.written())
+            notes = queued.get(execution_id, [])
+            arguments.append(len(notes))
+            for note in notes:
+                arguments += written(note, execution_id)
         answer = await self._scripts.insist("accept", ["gb:due", "gb:bell", "gb:outbox"], arguments)
         return read_stored(answer)
 
@@ -235,16 +246,20 @@ class Store:
             pipeline.zadd("gb:dead", {f"{kind} {id_} {reason}": seconds * 1000})
             await pipeline.execute()
 
-    async def claim_notification(self, notification_id: str) -> NotificationClaim | None:
-        """Take one notification for one attempt; None when it is not due or no longer to be sent."""
+    async def claim_notification(self, notification_id: str) -> NotificationClaim | float | None:
+        """Take one notification for one attempt; None when it is no longer to be sent, or seconds until it may be."""
         token = uuid.uuid4().hex
         clock = Clock.starting_now()
         lease = int(NOTIFICATION_LEASE_SECONDS * 1000)
         answer = await self._scripts.run(
-            "claim_notification", ["gb:outbox", "gb:dead"], [notification_id, token, lease]
+            "claim_notification",
+            ["gb:outbox", "gb:dead"],
+            [notification_id, token, lease, int(LANE_SECONDS * 1000)],
         )
         if not answer:
             return None
+        if len(answer) == 1:
+            return float(answer[0]) / 1000
         try:
             return read_notification_claim(notification_id, token, answer, clock)
         except RECORD_ERRORS as error:
@@ -252,11 +267,21 @@ class Store:
             return None
 
     async def commit_notification(
-        self, claim: NotificationClaim, state: str, *, error: str = "", again_seconds: float = 0
-    ) -> bool:
-        """Write down an attempt's outcome: delivered, due (again in `again_seconds`) or dead."""
-        arguments = [claim.id, claim.token, state, error, int(again_seconds * 1000)]
-        return bool(await self._scripts.run("commit_notification", ["gb:outbox", "gb:dead"], arguments))
+        self,
+        claim: NotificationClaim,
+        state: str,
+        *,
+        error: str = "",
+        again_seconds: float = 0,
+        made: str | None = None,
+    ) -> Literal["", "written", "newer"]:
+        """Write down an attempt's outcome: delivered, due (again in `again_seconds`) or dead, and what it has `made`.
+
+        Returns nothing where the attempt was no longer ours, `newer` where there is something new to tell already.
+        """
+        arguments = [claim.id, claim.token, state, error, int(again_seconds * 1000), claim.version, made or ""]
+        answer: int = await self._scripts.run("commit_notification", ["gb:outbox", "gb:dead"], arguments)
+        return _COMMITTED[answer]
 
     async def ring(self, limit: int) -> list[str]:
         """Name the notifications whose attempt is overdue; each is named again only after a while."""

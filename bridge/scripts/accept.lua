@@ -2,8 +2,9 @@
 -- KEYS  due, bell, outbox
 -- ARGV  delivery id, attempt (repeats of one call carry the same), record (JSON), outcome, body,
 --       seconds to keep the record, seconds to keep the body,
---       a notification of the delivery itself: id ('': none), record (JSON), body,
---       then per execution: id, record (JSON), milliseconds it may wait to be sent, its group ('': none; group.lua)
+--       how many notifications there are of the delivery itself (0 or 1), and them, as outbox.lua has them,
+--       then per execution: id, record (JSON), milliseconds it may wait to be sent, its group ('': none; group.lua),
+--       how many notifications there are of it, and them
 -- Answer {"stored"} or {"duplicate", outcome, then per execution of the first delivery: id, record, status}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -39,7 +40,8 @@ end
 -- A full Redis refuses a script at its first write only, and only if that write takes memory: so this one, no DEL.
 redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
 local ids, turns = {}
-for i = 11, #ARGV, 4 do
+local i = 9 + 4 * ARGV[8]
+while i <= #ARGV do
   local id = ARGV[i]
   local key = 'gb:x:' .. id
   ids[#ids + 1] = id
@@ -53,19 +55,19 @@ for i = 11, #ARGV, 4 do
     at = turns.enter(KEYS[1], ARGV[i + 3], id, time, now, ARGV[6])
   end
   redis.call('ZADD', KEYS[1], at, id)
+  local last = i + 4 + 4 * ARGV[i + 4]
+  for note in each_note(i + 5, last) do
+    -- The next sweep rings for it: what has begun meanwhile is told instead.
+    write_note(KEYS[3], key, 'notifications', note, now, now, ARGV[6])
+  end
+  i = last + 1
 end
 redis.call('DEL', delivery)
 redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
   'executions', table.concat(ids, ' '))
 redis.call('EXPIRE', delivery, ARGV[6])
-if ARGV[8] ~= '' then
-  local note = 'gb:n:' .. ARGV[8]
-  redis.call('HSET', delivery, 'notification', ARGV[8])
-  if redis.call('EXISTS', note) == 0 then
-    redis.call('HSET', note, 'record', ARGV[9], 'body', ARGV[10], 'state', 'due', 'attempts', 0, 'next', now)
-    redis.call('EXPIRE', note, ARGV[6])
-    redis.call('ZADD', KEYS[3], now, ARGV[8]) -- the next sweep rings for it
-  end
+for note in each_note(9, 8 + 4 * ARGV[8]) do
+  write_note(KEYS[3], delivery, 'notification', note, now, now, ARGV[6])
 end
 -- What is newest, for lists: bounded, so that it costs the same however much comes.
 local index = {['gb:deliveries'] = {ARGV[1]}, ['gb:executions'] = ids}

@@ -1,7 +1,8 @@
 -- Take one notification for one attempt.
 -- KEYS  outbox, dead
--- ARGV  notification id, token, milliseconds of lease
--- Answer {} when it is not due, delivered, or held by another; else {now, attempt, record, body}
+-- ARGV  notification id, token, milliseconds of lease, milliseconds between two messages of one lane
+-- Answer {} when it is over or held by another; {milliseconds} until it may be sent; else {now, attempt, record, body,
+-- version of the body, what an earlier message of the execution to this notifier has made ('': nothing)}
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local id = ARGV[1]
@@ -14,16 +15,19 @@ local function notifier_of(text)
 end
 
 local function take()
-  local was = redis.call('HMGET', key, 'state', 'next', 'record', 'body')
+  local was = redis.call('HMGET', key, 'state', 'next', 'record', 'body', 'version')
   if not was[1] then
     redis.call('ZREM', KEYS[1], id)
     return {}
   end
-  if (was[1] ~= 'due' and was[1] ~= 'sending') or tonumber(was[2]) > now then
+  if (was[1] ~= 'due' and was[1] ~= 'sending') then
     return {}
   end
-
   local record = cjson.decode(was[3])
+  if tonumber(was[2]) > now then
+    -- Of one that tells anew the ring may come before its time.
+    return was[1] == 'due' and record.lane and {tonumber(was[2]) - now} or {}
+  end
   if record.in_order then
     -- In a chat the newer message replaces the older: an older one still unsent is told no more, and a newer one
     -- waits while an older one is on the wire, so that it cannot be overtaken.
@@ -41,16 +45,28 @@ local function take()
             return {}
           elseif seen[2] == 'sending' and tonumber(seen[3]) > now then
             redis.call('ZADD', KEYS[1], now + 250, id)
-            return {}
+            return {250}
           end
         end
       end
     end
   end
 
+  if record.lane then
+    -- One place takes so many messages only; whoever comes too soon comes again, and may be overtaken or superseded.
+    local lane = 'gb:lane:' .. record.lane
+    local wait = redis.call('PTTL', lane)
+    if wait > 0 then
+      redis.call('ZADD', KEYS[1], now + wait, id)
+      return {wait}
+    end
+    redis.call('SET', lane, '1', 'PX', ARGV[4])
+  end
+
   redis.call('HSET', key, 'state', 'sending', 'token', ARGV[2], 'next', now + ARGV[3])
   redis.call('ZADD', KEYS[1], now + ARGV[3], id)
-  return {now, redis.call('HINCRBY', key, 'attempts', 1), was[3], was[4]}
+  local made = record.execution ~= '' and redis.call('HGET', 'gb:x:' .. record.execution, 'made ' .. record.notifier)
+  return {now, redis.call('HINCRBY', key, 'attempts', 1), was[3], was[4], was[5] or '0', made or ''}
 end
 
 local taken, answer = pcall(take)

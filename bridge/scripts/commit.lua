@@ -3,7 +3,7 @@
 -- ARGV  execution id, token, milliseconds until the next step (-1: none, it ended), status ('': unchanged),
 --       note for the history ('': none), seconds to keep the record, seconds until an unrung notification is rung,
 --       number of fields, then name, value ...,
---       then per notification: id, record (JSON), body
+--       then per notification: id, record (JSON), body, 1 where it tells anew what it told before (outbox.lua)
 -- Answer 1, or 0 when the claim is no longer ours (or this very commit has landed already)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -64,15 +64,8 @@ elseif group then
   end
 end
 
-for i = last + 1, #ARGV, 3 do
-  local note = 'gb:n:' .. ARGV[i]
-  if redis.call('EXISTS', note) == 0 then
-    redis.call('HSET', note, 'record', ARGV[i + 1], 'body', ARGV[i + 2], 'state', 'due', 'attempts', 0, 'next', now)
-    redis.call('EXPIRE', note, ARGV[6])
-    -- The worker that commits rings at once; should that get lost, the sweep rings then.
-    redis.call('ZADD', KEYS[2], now + ARGV[7] * 1000, ARGV[i])
-    local notes = redis.call('HGET', key, 'notifications')
-    redis.call('HSET', key, 'notifications', notes and (notes .. ' ' .. ARGV[i]) or ARGV[i])
-  end
+for note in each_note(last + 1, #ARGV) do
+  -- The worker that commits rings at once; should that get lost, the sweep rings then.
+  write_note(KEYS[2], key, 'notifications', note, now, now + ARGV[7] * 1000, ARGV[6])
 end
 return 1

@@ -335,7 +335,7 @@ async def test_accept_rings_the_bell(store: Store) -> None:
 
 async def held(store: Store, notification_id: str = "msg_1") -> NotificationClaim:
     claim = await store.claim_notification(notification_id)
-    assert claim is not None
+    assert isinstance(claim, NotificationClaim), claim
     return claim
 
 
@@ -436,9 +436,122 @@ async def test_in_a_chat_the_newer_message_waits_while_the_older_is_on_the_wire(
     await store.commit(
         poll, structs.replace(told(poll, Status.COMPLETED), notifications=[note("msg_2", in_order=True)])
     )
-    assert await store.claim_notification("msg_2") is None
+    assert await store.claim_notification("msg_2") == 0.25
     await store.commit_notification(sending, "delivered")
     assert (await held(store, "msg_2")).attempt == 1
+
+
+def progress(body: bytes, **more: Any) -> NewNotification:
+    new = note("msg_p", Status.RUNNING, in_order=True)
+    return structs.replace(new, body=body, again=True, lane="C1", **more)
+
+
+async def moved(store: Store, *notes: NewNotification) -> None:
+    """Commit a poll that has something to tell, whatever it is."""
+    await make_due_now(store)
+    poll = await claimed(store)
+    await store.commit(poll, structs.replace(told(poll, Status.RUNNING), notifications=list(notes)))
+
+
+async def free(store: Store) -> None:
+    """Let the second pass that a place wants between two messages, and the two that a message wants."""
+    await store.redis.delete("gb:lane:C1")
+    await store.redis.hset("gb:n:msg_p", "next", 1)  # type: ignore[misc]
+
+
+async def test_progress_is_one_notification_that_tells_anew(store: Store) -> None:
+    """However often it moves there is one record, and what it tells is the last of it, not at once again."""
+    await accepted(store)
+    await moved(store, progress(b"1/5"))
+    first = await held(store, "msg_p")
+    assert (first.body, first.version) == (b"1/5", 0)
+    await store.commit_notification(first, "delivered", made="C1 17.1")
+    await moved(store, progress(b"2/5"))
+    await moved(store, progress(b"3/5"))
+    wait = await store.claim_notification("msg_p")
+    assert isinstance(wait, float)
+    assert 1.5 < wait <= 2
+    await free(store)
+    second = await held(store, "msg_p")
+    assert (second.body, second.version, second.attempt, second.made) == (b"3/5", 2, 1, "C1 17.1")
+    found = await store.execution("x_1")
+    assert found is not None
+    assert [one.id for one in found.notifications] == ["msg_p"]
+
+
+async def test_what_moves_while_it_is_told_is_told_again(store: Store) -> None:
+    """The body that was on the wire is not the last word."""
+    await accepted(store)
+    await moved(store, progress(b"1/5"))
+    first = await held(store, "msg_p")
+    await moved(store, progress(b"2/5"))
+    assert await store.claim_notification("msg_p") is None
+    assert await store.commit_notification(first, "delivered") == "newer"
+    await free(store)
+    assert (await held(store, "msg_p")).body == b"2/5"
+
+
+async def test_a_result_supersedes_progress_and_later_progress_a_review(store: Store) -> None:
+    """The newest of an execution is what is told, whatever the order in which they were first written."""
+    await accepted(store)
+    await moved(store, progress(b"1/5"), structs.replace(note("msg_r", Status.REVIEW_PENDING, in_order=True)))
+    await moved(store, progress(b"2/5"))
+    assert await store.claim_notification("msg_r") is None
+    await make_due_now(store)
+    poll = await claimed(store)
+    result = note("msg_c", in_order=True)
+    await store.commit(poll, structs.replace(told(poll, Status.COMPLETED), notifications=[result]))
+    assert await store.claim_notification("msg_p") is None
+    assert (await held(store, "msg_c")).body == b"{}"
+    found = await store.execution("x_1")
+    assert found is not None
+    assert [(one.id, one.state) for one in found.notifications] == [
+        ("msg_r", "superseded"),
+        ("msg_p", "superseded"),
+        ("msg_c", "sending"),
+    ]
+
+
+async def test_a_dead_progress_stays_dead(store: Store) -> None:
+    """It is among the dead letters with its reason; that a run moves on does not bring it back."""
+    await accepted(store)
+    await moved(store, progress(b"1/5"))
+    await store.commit_notification(await held(store, "msg_p"), "dead", error="no such channel")
+    await moved(store, progress(b"2/5"))
+    assert await store.claim_notification("msg_p") is None
+
+
+async def test_a_place_gets_one_message_a_second(store: Store) -> None:
+    """Whoever comes too soon is told when to come again, over all executions."""
+    for n in (1, 2):
+        await accepted(store, f"x_{n}")
+    for claim in (await store.claim(10)).claims:
+        new = structs.replace(note(f"msg_{claim.execution.id}"), lane="C1")
+        await store.commit(claim, structs.replace(told(claim, Status.COMPLETED), notifications=[new]))
+    assert isinstance(await store.claim_notification("msg_x_1"), NotificationClaim)
+    wait = await store.claim_notification("msg_x_2")
+    assert isinstance(wait, float)
+    assert 0.5 < wait <= 1
+    await store.redis.delete("gb:lane:C1")
+    assert isinstance(await store.claim_notification("msg_x_2"), NotificationClaim)
+
+
+async def test_what_is_told_of_a_delivery_just_taken_is_stored_with_it(store: Store) -> None:
+    """Each execution's own, beside what whoever gave a command hears; the sweep rings for all of them."""
+    records = {f"x_{n}": RECORD for n in (1, 2)}
+    queued = {
+        "x_1": [note("msg_1", Status.QUEUED), note("msg_2", Status.QUEUED)],
+        "x_2": [note("msg_3", Status.QUEUED)],
+    }
+    await store.accept("d_1", DELIVERY, "accepted", b"{}", records, note("msg_0", Status.QUEUED), queued)
+    assert sorted(await store.ring(10)) == ["msg_0", "msg_1", "msg_2", "msg_3"]
+    for id_, count in (("x_1", 2), ("x_2", 1)):
+        found = await store.execution(id_)
+        assert found is not None
+        assert len(found.notifications) == count
+    delivery = await store.delivery("d_1")
+    assert delivery is not None
+    assert [one.id for one in delivery.notifications] == ["msg_0"]
 
 
 async def test_the_sweep_names_what_nobody_attempted_and_not_at_once_again(store: Store) -> None:
@@ -501,7 +614,7 @@ async def test_an_accept_survives_a_connection_that_was_closed_meanwhile(store: 
 
 async def test_an_accept_repeated_after_a_lost_answer_is_no_duplicate(store: Store) -> None:
     """The attempt's id tells our own earlier call from another sender's."""
-    record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60, "", "", ""]
+    record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60, 0]
     keys = ["gb:due", "gb:bell", "gb:outbox"]
     answers = [await store.run("accept", keys, ["d_1", "attempt", *record]) for _ in range(2)]
     assert answers == [[b"stored"], [b"stored"]]
