@@ -75,6 +75,20 @@ class Command(Struct, frozen=True, kw_only=True):
         return more.strip() if first.casefold() in _HELP else None
 
 
+class Press(Struct, frozen=True, kw_only=True):
+    """An order that a person gave where an execution was told: a button in Slack, *Re-run* on GitHub."""
+
+    action: Literal["again", "ran", "did_not_run", "close"]
+    execution_id: str
+    by: str
+    """Who, as the source knows them."""
+    notifier: str = ""
+    """Whose message it was given on; empty where the source itself vouches for it."""
+    value: str = ""
+    """What the button carried, for the notifier to recognise as its own."""
+    remote_id: str = ""
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """What a delivery says once it is verified and parsed."""
 
@@ -97,6 +111,8 @@ class Event(Struct, frozen=True, kw_only=True):
     ignored: str | None = None
     """Why this event triggers nothing by itself (a GitHub ping); None: it is matched against the rules."""
     command: Command | None = None
+    press: Press | None = None
+    """An order on an execution, instead of anything for rules."""
     incomplete: str | None = None
     """Why facts of a command could not be asked for: then no rule may take it, for it might run on the wrong thing."""
 
