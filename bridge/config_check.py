@@ -184,10 +184,11 @@ def _check_texts(entry: Entry, scope: _Scope, used_by: str = "") -> None:
 
 def _check_said(entry: Entry) -> None:
     """Hold a notifier's own words to the names that an execution has."""
-    said = entry.value.text if isinstance(entry.value, Notifier) else None
-    for root in dict.fromkeys(str(path[0]) for path in said.paths) if said is not None else ():
-        if root not in EXECUTION_NAMES:
-            entry.problem(("text",), unknown("name", root, EXECUTION_NAMES))
+    said = entry.value.said_texts() if isinstance(entry.value, Notifier) else {}
+    for where, text in said.items():
+        for root in dict.fromkeys(str(path[0]) for path in text.paths):
+            if root not in EXECUTION_NAMES:
+                entry.problem(tuple(where.split(".", 1)), unknown("name", root, EXECUTION_NAMES))
 
 
 def _check_template(entry: Entry, engines: Mapping[str, Entry], folder: File) -> None:

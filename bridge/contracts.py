@@ -14,7 +14,7 @@ from msgspec import Struct, to_builtins
 
 from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Event, Execution, Status
+from bridge.model import Event, Execution, Press, Status
 from bridge.outbound import Outbound
 from bridge.rate import Rate
 from bridge.rules import Template
@@ -206,6 +206,9 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         """Say how this source's sender signs."""
         raise NotImplementedError
 
+    async def whisper(self, outbound: Outbound, event: Event, words: str) -> None:
+        """Tell whoever pressed a button, and nobody else, what became of it, if the event says where; never raises."""
+
     def answer(self, acceptance: Acceptance) -> Reply | None:  # noqa: ARG002 - for those who override it
         """Word the answer as this sender wants it; None: the JSON answer everybody gets."""
         return None
@@ -327,6 +330,17 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""
         return {}
+
+    def said_texts(self) -> dict[str, Text]:
+        """Return the expressions over an execution's fields by their YAML path, to be checked at load."""
+        return {} if self.text is None else {"text": self.text}
+
+    async def allows(self, outbound: Outbound, press: Press, user: str, now: float) -> str | None:  # noqa: ARG002
+        """Say why an order that was given on one of its messages is not carried out; None: it is.
+
+        `user` is who gave it, as the source knows them; `now` in Unix seconds. Raises AttemptError where it cannot ask.
+        """
+        return "its messages take no orders"
 
     def address(self, names: Mapping[str, Any]) -> dict[str, str]:
         """Resolve, at accept, where this event's notifications go; stored with the execution.

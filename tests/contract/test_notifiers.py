@@ -20,10 +20,10 @@ from bridge.contracts import Message, Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import FINAL, Change, Execution, Link, Notification, Progress, Status
+from bridge.model import FINAL, Change, Execution, Link, Notification, Press, Progress, Status
 from bridge.notifiers import NOTIFIERS
 from bridge.notifiers.callback import Callback
-from bridge.notifiers.slack import Slack, SlackReply
+from bridge.notifiers.slack import Buttons, Slack, SlackReply
 from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.urls import Url
@@ -31,6 +31,7 @@ from tests.http_server import always, answer, in_turn, serve
 
 CREATED = "2026-03-16T10:00:00.000Z"
 NOW = datetime.fromisoformat(CREATED).timestamp() + 60
+FINISHED = int(datetime.fromisoformat("2026-03-16T10:04:06.400Z").timestamp())
 TOKEN = "xoxb-0123456789-abcdef"
 SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EXECUTION = Execution(
@@ -90,7 +91,7 @@ WORLDS = {
     SlackReply: World(
         _reply,
         lambda origin: {"response_url": f"{origin}/commands/s3cret-path", "channel": "C1"},
-        answer(200, b"ok"),
+        answer(200, b'{"ok":true,"channel":"C1","ts":"1.2"}'),
         (TOKEN, "s3cret-path"),
     ),
 }
@@ -160,7 +161,8 @@ def test_ends_and_reviews_are_told(world):
     """What a person waits for is told by every notifier unless it is configured otherwise."""
     notifier = world.make("https://x.example.com")
     assert all(notifier.wants(status) for status in (*FINAL, Status.REVIEW_PENDING))
-    assert not any(notifier.wants(status) for status in (Status.QUEUED, Status.STARTING, Status.RUNNING))
+    assert not any(notifier.wants(status) for status in (Status.STARTING, Status.RUNNING))
+    assert notifier.wants(Status.QUEUED) is notifier.living  # what can be changed later may be told early
 
 
 @every_notifier
@@ -408,7 +410,9 @@ def test_slack_tells_the_result():
     shown = _text_of(_slack("https://slack.com").compose(execution))
     for part in (
         "*e2e-on-preview*: ✓ completed",
-        "template e2e · 5/5 steps · 4 min 5 s · <https://g.example.com/r?a=1&amp;b=2%7Cx|Open>",
+        "template e2e · 5/5 steps · 4 min 5 s · "
+        "<!date^1773655446^{date_short_pretty} {time}|2026-03-16T10:04:06.400Z> · "
+        "<https://g.example.com/r?a=1&amp;b=2%7Cx|Open>",
         "so it is",
         "summary\nall good",
     ):
@@ -487,9 +491,8 @@ def test_slack_shows_nothing_of_strangers_as_markup(notifier):
     )
     body = notifier.compose(execution)
     shown = _text_of(body)
-    assert "<!" not in shown
-    assert "<@" not in shown
-    assert shown.count("<") == 1  # our own link
+    assert re.findall(r"<[!@]\w*\^?\d*", shown) == [f"<!date^{FINISHED}"]
+    assert shown.count("<") == 2  # our own moment and link
     assert "&amp;lt;" in shown
     for block in json.loads(body)["blocks"]:
         assert all(text["verbatim"] for text in block.get("elements", [block.get("text")]))
@@ -515,7 +518,7 @@ def test_slack_shows_our_own_words_whatever_others_say(reason, output, text):
 
 @pytest.mark.parametrize("letter", ["x", "&", "😀", "`", "*"])
 def test_slack_messages_keep_to_block_kit_limits(letter):
-    """However much an engine says, no text is longer than 3,000 characters and all together than 10,000."""
+    """However much is said, no text is longer than 3,000 characters, no field than 2,000, all together than 10,000."""
     execution = msgspec.structs.replace(
         EXECUTION,
         rule=letter * 500,
@@ -524,8 +527,13 @@ def test_slack_messages_keep_to_block_kit_limits(letter):
         outputs={f"{n}{letter * 500}": letter * 5_000 for n in range(60)},
         url="https://x.example.com/" + "y" * 5_000,
     )
-    body = json.loads(_slack("https://slack.com").compose(execution))
-    texts = [text["text"] for block in body["blocks"] for text in block.get("elements", [block.get("text")])]
+    fields = {f"{n}{letter * 500}": Text("${{ rule }}") for n in range(60)}
+    body = json.loads(_slack("https://slack.com", fields=fields).compose(execution))
+    [section] = [block for block in body["blocks"] if "fields" in block]
+    assert len(section["fields"]) == 10
+    assert max(len(field["text"]) for field in section["fields"]) <= 2_000
+    parts = [block.get("elements") or block.get("fields") or [block["text"]] for block in body["blocks"]]
+    texts = [text["text"] for part in parts for text in part]
     assert max(map(len, texts)) <= 3_000
     assert sum(map(len, texts)) <= 10_000
     assert len(body["blocks"]) <= 50
@@ -627,7 +635,10 @@ async def test_a_reply_goes_to_the_response_url(outbound):
 @pytest.mark.parametrize("reply", [b"", b"ok", b'{"ok":true}', b'{"anything":1}'])
 async def test_a_reply_was_taken_unless_slack_says_no(outbound, reply):
     """What Slack answers to a response URL is not documented: 2xx that is not `ok: false` is success."""
-    assert len(await _send(outbound, WORLDS[SlackReply], always(answer(200, reply)))) == 1
+    async with serve(always(answer(200, reply))) as server:
+        notifier = _reply(server.url(""), token=None)
+        made = await notifier.send(outbound, _message(notifier, _two_ways(server.url(""))))
+        assert (len(server.requests), made) == (1, "response_url 1")
 
 
 @pytest.mark.parametrize(
@@ -641,11 +652,12 @@ async def test_a_reply_was_taken_unless_slack_says_no(outbound, reply):
 )
 async def test_a_used_up_response_url_falls_over_to_the_channel(outbound, used):
     """With a token the message is posted to the channel, in the thread it belongs to; without one it is over."""
-    posted = answer(200, b'{"ok":true}')
+    posted = answer(200, b'{"ok":true,"channel":"C1","ts":"1.9"}')
     async with serve(in_turn(iter([used, posted, used]))) as server:
         notifier = _reply(server.url(""))
         names = _two_ways(server.url(""), thread_ts="1.5")
-        await notifier.send(outbound, _message(notifier, names))
+        message = msgspec.structs.replace(_message(notifier, names), made="response_url 2")
+        assert await notifier.send(outbound, message) == "C1 1.9"
         assert [request.target for request in server.requests] == ["/commands/T/1", "/api/chat.postMessage"]
         sent = json.loads(server.requests[1].body)
         assert set(sent) == {"channel", "thread_ts", "text", "blocks", "unfurl_links"}
@@ -656,15 +668,235 @@ async def test_a_used_up_response_url_falls_over_to_the_channel(outbound, used):
 
 async def test_an_old_response_url_is_not_tried(outbound):
     """After 29 minutes by Redis' clock the URL is as good as expired."""
-    async with serve(always(answer(200, b'{"ok":true}'))) as server:
-        notifier, names = _reply(server.url("")), _two_ways(server.url(""))
+    async with serve(always(answer(200, b"ok"))) as server:
+        notifier, names = _reply(server.url(""), token=None), _two_ways(server.url(""))
         late = NOW - 60 + 29 * 60
-        await notifier.send(outbound, _message(notifier, names, now=late - 1))
-        await notifier.send(outbound, _message(notifier, names, now=late))
-        assert [request.target for request in server.requests] == ["/commands/T/1", "/api/chat.postMessage"]
+        assert await notifier.send(outbound, _message(notifier, names, now=late - 1)) == "response_url 1"
         with pytest.raises(Permanent, match="30 minutes"):
-            await _reply(server.url(""), token=None).send(outbound, _message(notifier, names, now=late))
-        assert len(server.requests) == 2
+            await notifier.send(outbound, _message(notifier, names, now=late))
+        running = msgspec.structs.replace(EXECUTION, status=Status.RUNNING, final=False)
+        assert await notifier.send(outbound, _message(notifier, names, running, now=late)) is None
+        assert [request.target for request in server.requests] == ["/commands/T/1"]
+
+
+@pytest.mark.parametrize(
+    ("status", "uses", "sent"),
+    [
+        (Status.QUEUED, 0, False),
+        (Status.PENDING, 0, True),
+        (Status.RUNNING, 1, True),
+        (Status.RUNNING, 2, False),
+        (Status.REVIEW_PENDING, 2, True),
+        (Status.RUNNING, 3, False),
+        (Status.COMPLETED, 3, True),
+        (Status.COMPLETED, 4, True),
+    ],
+)
+async def test_a_response_urls_five_messages_are_used_wisely(outbound, status, uses, sent):
+    """The start, one progress, a review, the result, and one to spare: progress never takes the result's."""
+    async with serve(always(answer(200, b"ok"))) as server:
+        notifier = _reply(server.url(""), token=None)
+        execution = msgspec.structs.replace(EXECUTION, status=status, final=status.final)
+        message = _message(notifier, _two_ways(server.url("")), execution)
+        made = f"response_url {uses}" if uses else None
+        told = await notifier.send(outbound, msgspec.structs.replace(message, made=made))
+        assert told == (f"response_url {uses + 1}" if sent else None)
+        assert len(server.requests) == sent
+
+
+async def test_after_the_fifth_the_result_is_a_dead_letter_that_says_so(outbound):
+    """Nothing is sent to a URL that takes no more; the record has the reason, and what would help."""
+    async with serve(always(answer(200, b"ok"))) as server:
+        notifier = _reply(server.url(""), token=None)
+        message = msgspec.structs.replace(_message(notifier, _two_ways(server.url(""))), made="response_url 5")
+        with pytest.raises(Permanent, match="used up or older than 30 minutes; with a token"):
+            await notifier.send(outbound, message)
+        assert server.requests == []
+
+
+# ------------------------------------------------------------------------------------------------- the living message
+
+
+def _requests(server):
+    return [(request.target.rpartition("/")[2], json.loads(request.body)) for request in server.requests]
+
+
+async def test_a_message_is_changed_in_its_place(outbound):
+    """What was posted is changed by its channel and ts, as Slack gave them; nothing is posted again."""
+    async with serve(always(answer(200, b'{"ok":true,"channel":"D9","ts":"17.1"}'))) as server:
+        notifier = _slack(server.url(""))
+        message = _message(notifier, {})
+        made = await notifier.send(outbound, message)
+        assert made == "D9 17.1"
+        assert await notifier.send(outbound, msgspec.structs.replace(message, made=made)) == made
+        (posted, first), (updated, second) = _requests(server)
+    assert (posted, updated) == ("chat.postMessage", "chat.update")
+    assert (second["channel"], second["ts"]) == ("D9", "17.1")
+    assert second["blocks"] == first["blocks"]
+
+
+@pytest.mark.parametrize("error", ["message_not_found", "cant_update_message", "edit_window_closed"])
+async def test_a_message_that_cannot_be_changed_is_written_anew(outbound, error):
+    """Somebody deleted it, or it is too old: the news is told all the same."""
+    refused = answer(200, json.dumps({"ok": False, "error": error}))
+    posted = answer(200, b'{"ok":true,"channel":"C1","ts":"18.2"}')
+    async with serve(in_turn(iter([refused, posted]))) as server:
+        notifier = _slack(server.url(""))
+        message = msgspec.structs.replace(_message(notifier, {}), made="C1 17.1")
+        assert await notifier.send(outbound, message) == "C1 18.2"
+        assert [kind for kind, _ in _requests(server)] == ["chat.update", "chat.postMessage"]
+
+
+async def test_in_a_thread_what_changes_stays_to_be_read(outbound):
+    """The first message says how it stands, the thread under it how it came to that."""
+    async with serve(always(answer(200, b'{"ok":true,"channel":"C1","ts":"17.1"}'))) as server:
+        notifier = _slack(server.url(""), thread=True)
+        message = msgspec.structs.replace(_message(notifier, {}), made="C1 17.1")
+        assert await notifier.send(outbound, message) == "C1 17.1"
+        (replied, reply), (updated, _) = _requests(server)
+    assert (replied, reply["thread_ts"], updated) == ("chat.postMessage", "17.1", "chat.update")
+
+
+@pytest.mark.parametrize("told", [{}, {"ts": 5}, {"ts": "1.2 x"}, {"channel": ["C1"], "ts": "1.2"}])
+async def test_without_a_usable_ts_the_next_message_is_a_new_one(outbound, told):
+    """What Slack does not say cannot be relied on; nothing of its answer is stored as it is."""
+    async with serve(always(answer(200, json.dumps({"ok": True, **told})))) as server:
+        notifier = _slack(server.url(""))
+        assert await notifier.send(outbound, _message(notifier, {})) is None
+
+
+async def test_a_command_given_where_the_app_is_not_is_answered_by_its_url(outbound):
+    """Slash commands work in every channel; the token writes only where the app was invited."""
+    refused = answer(200, b'{"ok":false,"error":"not_in_channel"}')
+    async with serve(in_turn(iter([refused, answer(200, b"ok"), answer(200, b"ok")]))) as server:
+        notifier = _reply(server.url(""))
+        message = _message(notifier, _two_ways(server.url("")))
+        made = await notifier.send(outbound, message)
+        assert made == "response_url 1"
+        assert await notifier.send(outbound, msgspec.structs.replace(message, made=made)) == "response_url 2"
+        assert [kind for kind, _ in _requests(server)] == ["chat.postMessage", "1", "1"]
+
+
+async def test_where_the_app_is_not_and_there_is_no_url_it_is_for_a_person(outbound):
+    """With what to do."""
+    async with serve(always(answer(200, b'{"ok":false,"error":"not_in_channel"}'))) as server:
+        notifier = _reply(server.url(""))
+        with pytest.raises(Permanent, match="invite the app"):
+            await notifier.send(outbound, _message(notifier, {"channel": "C1"}))
+
+
+def test_fields_are_the_executions():
+    """By their names, escaped; one that cannot be made of this execution is left out."""
+    fields = {"Branch": Text("${{ variables.branch }}"), "Why": Text("${{ reason }}"), "<x>": Text("<!channel>")}
+    notifier = _slack("https://slack.com", fields=fields)
+    blocks = json.loads(notifier.compose(EXECUTION))["blocks"]
+    [section] = [block for block in blocks if "fields" in block]
+    assert [field["text"] for field in section["fields"]] == [
+        "*Branch*\nmain",
+        "*&lt;x&gt;*\n&lt;!channel&gt;",
+    ]
+    assert notifier.said_texts().keys() == {"fields.Branch", "fields.Why", "fields.<x>"}
+
+
+def test_a_channel_is_one_lane():
+    """About one message a second may be written there, whoever writes; no name of it is shown."""
+    one, other = _slack("https://slack.com"), _slack("https://slack.example.com")
+    assert one.lane({"channel": "C1"}) == _reply("https://slack.com").lane({"channel": "C1"})
+    assert one.lane({"channel": "C1"}) != other.lane({"channel": "C1"})
+    assert one.lane({"channel": "C1"}) != one.lane({"channel": "C2"})
+    assert one.lane({}) == ""
+
+
+# ------------------------------------------------------------------------------------------------------------ buttons
+
+FOR_ANN = Buttons(users=("U1",))
+
+
+def _elements(notifier, execution):
+    blocks = json.loads(notifier.compose(execution))["blocks"]
+    return [element for block in blocks if block["type"] == "actions" for element in block["elements"]]
+
+
+def _press(element, **more):
+    value = element["value"]
+    action = element["action_id"].removeprefix("gb:")
+    return Press(**{"action": action, "execution_id": value.split("|")[1], "by": "ann (U1)", "value": value, **more})
+
+
+@pytest.mark.parametrize(
+    ("status", "actions"),
+    [
+        (Status.RUNNING, []),
+        (Status.COMPLETED, ["gb:again"]),
+        (Status.FAILED, ["gb:again"]),
+        (Status.UNKNOWN, ["gb:did_not_run", "gb:close"]),
+    ],
+)
+async def test_buttons_are_there_where_they_can_do_something(outbound, status, actions):
+    """And only where the configuration says who may use them; each is one that its notifier knows as its own."""
+    execution = msgspec.structs.replace(EXECUTION, status=status, final=status.final)
+    notifier = _slack("https://slack.com", buttons=FOR_ANN)
+    elements = _elements(notifier, execution)
+    assert [element["action_id"] for element in elements] == actions
+    assert _elements(_slack("https://slack.com"), execution) == []
+    assert _elements(SlackReply(buttons=FOR_ANN), execution) == []
+    for element in elements:
+        assert len(element["value"]) <= 2_000
+        assert TOKEN not in element["value"]
+        assert await notifier.allows(outbound, _press(element), "U1", FINISHED + 3600) is None
+
+
+async def test_a_button_is_held_to_what_it_says(outbound):
+    """Another person, another execution, another order, another key, and a week later: each is refused, with why."""
+    notifier = _slack("https://slack.com", buttons=FOR_ANN)
+    [again] = _elements(notifier, EXECUTION)
+    soon, late = FINISHED + 3600, FINISHED + 7 * 86_400 + 1
+    not_ours, too_old, not_you = "that button is not one of ours", "that button is too old", "you are not among"
+    for press, user, now, said in (
+        (_press(again), "U2", soon, not_you),
+        (_press(again), "U1", late, too_old),
+        (_press(again, execution_id="x_2"), "U1", soon, not_ours),
+        (_press(again, action="close"), "U1", soon, not_ours),
+        (_press(again, value=again["value"].replace("|x_", "|y_")), "U1", soon, not_ours),
+        (_press(again, value=""), "U1", soon, not_ours),
+        (_press(again, value="|" * 50), "U1", soon, not_ours),
+    ):
+        assert (await notifier.allows(outbound, press, user, now) or "").startswith(said)
+    other = Slack(token=_secret("xoxb-another-token"), channel=Text("C1"), buttons=FOR_ANN)
+    assert await other.allows(outbound, _press(again), "U1", soon) == not_ours
+    assert "no buttons" in await _slack("https://slack.com").allows(outbound, _press(again), "U1", soon)
+    assert await _callback().allows(outbound, _press(again), "U1", soon) == "its messages take no orders"
+
+
+@pytest.mark.parametrize(
+    ("buttons", "allowed"),
+    [(Buttons(anyone=True), True), (Buttons(groups=("S1",)), True), (Buttons(groups=("S2",)), False)],
+)
+async def test_groups_are_asked_for_and_everybody_is_everybody(outbound, buttons, allowed):
+    """Slack knows who is in a group; what it answers otherwise is nobody."""
+    script = in_turn(iter([answer(200, json.dumps({"ok": True, "users": ["U9"] if allowed else "U9"}))]))
+    async with serve(script) as server:
+        notifier = _slack(server.url(""), buttons=buttons)
+        [again] = _elements(notifier, EXECUTION)
+        assert (await notifier.allows(outbound, _press(again), "U9", FINISHED + 1) is None) is allowed
+
+
+@pytest.mark.parametrize("said", [{}, {"anyone": True, "users": ("U1",)}])
+def test_buttons_say_who_may_use_them(said):
+    """Neither nobody nor, beside some, everybody."""
+    with pytest.raises(ValueError, match="who may use the buttons"):
+        Buttons(**said)
+
+
+def test_what_was_done_about_it_stands_in_place_of_the_buttons():
+    """By whom and what: so nobody presses what was pressed, and everybody sees it."""
+    notifier = _slack("https://slack.com", buttons=FOR_ANN)
+    history = [Change("2026-03-16T10:05:06.000Z", Status.COMPLETED)]
+    pressed = [*history, Change("2026-03-16T10:06:06.000Z", Status.COMPLETED, "ann (U1): run again as x_2 <!here>")]
+    done = msgspec.structs.replace(EXECUTION, history=pressed)
+    assert _elements(notifier, done) == []
+    assert "ann (U1): run again as x_2 &lt;!here&gt;" in _text_of(notifier.compose(done))
+    assert len(_elements(notifier, msgspec.structs.replace(EXECUTION, history=history))) == 1
 
 
 async def test_an_event_without_response_url_is_answered_in_its_channel(outbound):
@@ -742,11 +974,12 @@ def test_a_reply_needs_some_way_back(token, names, address):
 
 
 def test_a_reply_is_for_slack_and_within_the_budget():
-    """Only Slack's events can be replied to, with at most three of the five messages a response URL takes."""
+    """Only Slack's events can be replied to: a wait, the start, a review and the end."""
     notifier = _reply("https://slack.com")
     assert notifier.sources == frozenset({"slack"})
     assert notifier.in_order
     assert [status for status in Status if notifier.wants(status) and not status.final] == [
+        Status.QUEUED,
         Status.PENDING,
         Status.REVIEW_PENDING,
     ]

@@ -1,0 +1,158 @@
+"""How an execution reads in Slack: one message, laid out anew whenever it changes, within Block Kit's limits. Pure.
+
+https://docs.slack.dev/reference/block-kit/blocks
+Whatever we did not write is escaped and cut: it can neither ping nor disguise a link.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from bridge.model import Execution, Link, Output, Status
+from bridge.mrkdwn import escape
+
+# Block Kit takes 50 blocks of 3,000 characters, and chat.postMessage about 11,000 in all (slackapi/bolt-js #2509).
+_MAX_OUTPUTS = 5
+_MAX_OUTPUT_CHARACTERS = 800
+_MAX_REASON_CHARACTERS = 1_000
+_MAX_OWN_CHARACTERS = 3_000
+_MAX_FIELDS = 10
+_MAX_FIELD_CHARACTERS = 150
+_MAX_FIELD_NAME_CHARACTERS = 60
+_MAX_PRESSED_CHARACTERS = 300
+_MAX_NAME_CHARACTERS = 150
+_MAX_LINK_CHARACTERS = 1_000
+
+_SAID = {
+    Status.QUEUED: "… queued",
+    Status.STARTING: "… starting",
+    Status.PENDING: "… started",
+    Status.RUNNING: "… running",
+    Status.REVIEW_PENDING: "! waiting for a review: somebody has to approve it in the engine",
+    Status.COMPLETED: "✓ completed",
+    Status.FAILED: "✗ failed",
+    Status.CANCELLED: "- cancelled",
+    Status.SKIPPED: "- skipped",
+    Status.REJECTED: "✗ rejected: the engine did not take it",
+    Status.UNKNOWN: "? unknown: it may or may not have run; somebody has to look",
+    Status.TIMED_OUT: "✗ timed out",
+    Status.LOST: "? lost: the engine no longer knows the run",
+}
+
+Block = dict[str, Any]
+
+
+def message(
+    execution: Execution, own: str | None, fields: Mapping[str, str], buttons: list[Block], pressed: str = ""
+) -> dict[str, Any]:
+    """Lay the message out; words of the notifier's `own` stand in the place of the outputs.
+
+    `pressed` says who did what about it by a button, which is then no more there.
+    """
+    said, name = _SAID[execution.status], escape(execution.rule, _MAX_NAME_CHARACTERS)
+    blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution)))]
+    if execution.reason:
+        blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
+    if fields:
+        blocks.append(_fields(fields))
+    if own is None:
+        blocks += _outputs(execution.outputs)
+    elif own:
+        blocks.append(_section(escape(own, _MAX_OWN_CHARACTERS)))
+    if pressed:
+        blocks.append(_context(escape(pressed, _MAX_PRESSED_CHARACTERS)))
+    elif buttons:
+        blocks.append({"type": "actions", "elements": buttons})
+    return {"text": f"{name}: {said}", "blocks": blocks}
+
+
+def button(text: str, action: str, value: str, *, style: str = "", confirm: str = "") -> Block:
+    """Return a button of ours; one with `confirm` asks first."""
+    found: Block = {
+        "type": "button",
+        "text": {"type": "plain_text", "text": text},
+        "action_id": f"gb:{action}",
+        "value": value,
+    }
+    if style:
+        found["style"] = style
+    if confirm:
+        found["confirm"] = {
+            "title": {"type": "plain_text", "text": text},
+            "text": {"type": "plain_text", "text": confirm},
+            "confirm": {"type": "plain_text", "text": text},
+            "deny": {"type": "plain_text", "text": "No"},
+        }
+    return found
+
+
+def _facts(execution: Execution) -> Iterator[str]:
+    yield f"template {escape(execution.template, _MAX_NAME_CHARACTERS)}"
+    if execution.progress is not None:
+        yield f"{execution.progress.done}/{execution.progress.total} steps"
+    if execution.started_at is not None and execution.finished_at is not None:
+        took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
+        minutes, seconds = divmod(round(took.total_seconds()), 60)
+        yield f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    at = execution.finished_at or execution.started_at
+    if at:
+        yield _moment(at)
+    link = _link(execution.url or "", "Open")
+    if link:
+        yield link
+
+
+def _moment(at: str) -> str:
+    """Return a moment in the zone of whoever reads it; the rest is for those who cannot show that."""
+    seconds = int(datetime.fromisoformat(at).timestamp())
+    return f"<!date^{seconds}^{{date_short_pretty}} {{time}}|{at}>"
+
+
+def _fields(fields: Mapping[str, str]) -> Block:
+    shown = [
+        _mrkdwn(f"*{escape(name, _MAX_FIELD_NAME_CHARACTERS)}*\n{escape(text, _MAX_FIELD_CHARACTERS)}")
+        for name, text in list(fields.items())[:_MAX_FIELDS]
+    ]
+    return {"type": "section", "fields": shown}
+
+
+def _outputs(outputs: Mapping[str, Output]) -> Iterator[Block]:
+    for name, value in list(outputs.items())[:_MAX_OUTPUTS]:
+        yield from _output(name, value)
+    more = len(outputs) - _MAX_OUTPUTS
+    if more > 0:
+        yield _context(f"and {more} more outputs")
+
+
+def _output(name: str, value: Output) -> list[Block]:
+    """Show an output in blocks of its own: a `*` or fence in what others wrote ends there, and styles nothing of ours.
+
+    A link says 'Open', never what somebody named it, which could be another address.
+    """
+    told = [escape(name, _MAX_NAME_CHARACTERS)]
+    if not isinstance(value, Link):
+        return [_context(*told), _section(escape(value, _MAX_OUTPUT_CHARACTERS))]
+    told += [escape(value.type, _MAX_NAME_CHARACTERS)] if value.type else []
+    told += [f"{value.size:,} bytes"] if value.size is not None else []
+    return [_context(*told), _section(_link(value.url, "Open") or escape(value.url, _MAX_LINK_CHARACTERS))]
+
+
+def _link(url: str, text: str) -> str:
+    """Return a link as mrkdwn has it; nothing where the URL is none a person should follow."""
+    if not url.startswith(("https://", "http://")) or len(url) > _MAX_LINK_CHARACTERS:
+        return ""
+    # `|` would begin the link's text.
+    return f"<{escape(url).replace('|', '%7C')}|{text}>"
+
+
+def _section(text: str) -> Block:
+    return {"type": "section", "text": _mrkdwn(text)}
+
+
+def _context(*texts: str) -> Block:
+    return {"type": "context", "elements": [_mrkdwn(text) for text in texts]}
+
+
+def _mrkdwn(text: str) -> Block:
+    # verbatim: Slack does not make links, channels or people out of words by itself.
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
