@@ -172,10 +172,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """Submit under a key that Comfy takes once: so what is not known may be sent again, and what is taken stays."""
         headers = {"idempotency-key": str(uuid5(_KEYS, key))}
         try:
-            answer = await self._submit(outbound, content, headers, not_after)
-            if answer.status < 500:  # noqa: PLR2004
-                return self._started(answer)
-            first = self._words(answer)
+            return self._started(await self._submit(outbound, content, headers, not_after))
         except Ambiguous as error:
             first = str(error)
         try:
@@ -222,7 +219,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """
         try:
             answer = await self._get(outbound, self._api.job(remote_id), self._headers())
-        except (Ambiguous, Permanent) as error:
+        except Permanent as error:
             raise Transient(str(error)) from None
         if answer.status != 200:  # noqa: PLR2004 - OK
             raise self._no_answer(answer)
@@ -270,9 +267,12 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
     async def _get(self, outbound: Outbound, path: str, headers: Mapping[str, str]) -> Answer:
         url = base_url(self.base_url) + path
-        return await outbound.request(
-            "GET", url, headers=headers, timeout_seconds=_FETCH_SECONDS, max_bytes=_MAX_ANSWER_BYTES
-        )
+        try:
+            return await outbound.request(
+                "GET", url, headers=headers, timeout_seconds=_FETCH_SECONDS, max_bytes=_MAX_ANSWER_BYTES
+            )
+        except Ambiguous as error:
+            raise Transient(str(error)) from None  # a question may be asked twice
 
     async def _post(
         self, outbound: Outbound, path: str, content: bytes | None, kind: str, timeout_seconds: float
