@@ -634,7 +634,8 @@ def _file(content_type: str, body: bytes, field: str) -> tuple[str, bytes]:
     """Return the file of a form; raises Refused for what is none."""
     kind, options = parse_options_header(content_type)
     try:
-        parser = MultipartParser(BytesIO(body), options.get("boundary", ""), memory_limit=MAX_UPLOAD_BYTES * 2)
+        limit = MAX_UPLOAD_BYTES * 2  # all of it in memory: a temporary file would be left open
+        parser = MultipartParser(BytesIO(body), options.get("boundary", ""), spool_limit=limit, memory_limit=limit)
         part = parser.get(field) if kind == "multipart/form-data" else None
     except MultipartError:
         part = None
