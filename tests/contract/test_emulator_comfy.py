@@ -508,6 +508,13 @@ async def test_everybody_with_the_key_hears_of_every_job():
             else:
                 told.append(json.loads(message))
         assert emulator.listeners == 1
+        await socket.send("whatever is said to it is passed over")
+        await socket.close()
+        for _ in range(500):
+            if emulator.listeners == 0:
+                break
+            await asyncio.sleep(0.01)
+        assert emulator.listeners == 0
     assert told[0]["type"] == "status"
     assert previews > 0
     for job in jobs:
