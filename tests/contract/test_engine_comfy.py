@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,10 +25,9 @@ from bridge.outbound import Outbound
 from bridge.rules import own_keys
 from bridge.runs import File, Order, Snapshot, Started
 from bridge.secret import Secret
-from tests.contract.test_engines import KEY, RUN, _soon
+from tests.contract.test_engines import DATA, KEY, RUN, _soon
 from tests.http_server import Received, always, answer, serve
 
-DATA = Path(__file__).parent.parent / "data"
 FLOW = "comfy_workflow.json"
 GRAPH = json.loads((DATA / FLOW).read_text())
 PARTNER = "comfyui-partner-0123456789"
