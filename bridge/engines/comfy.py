@@ -118,8 +118,9 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         return base_url(self.base_url), self.api_key.text()
 
     def files(self, template: Template, folder: Path) -> Iterator[Path]:
-        """Name the workflow's file."""
-        yield folder / template.id
+        """Name the workflow's file; what no file can be called is told as a problem."""
+        if "\0" not in template.id:
+            yield folder / template.id
 
     def problems(self, template: Template, folder: Path) -> Iterator[Complaint]:
         """Look into the workflow's file: whether it is one, and has what the variables name, as their defaults want."""
@@ -379,10 +380,13 @@ def _problems(graph: Graph, name: str, variable: ComfyVariable) -> Iterator[Comp
         if problem is not None:
             yield ("variables", name, "input"), problem
             continue
-        said = [("default", variable.default), *(("choices", choice) for choice in variable.choices or ())]
+        said = [("choices", choice) for choice in variable.choices or ()]
+        default = variable.default
+        if default is not None and not (variable.seed and no_seed(default)):  # else `problem` has told that already
+            said.append(("default", default))
         for key, value in said:
             drawn_later = variable.upload or (variable.seed and value == RANDOM)
-            if value is not None and not drawn_later and (wrong := no_value(graph, place, value)):
+            if not drawn_later and (wrong := no_value(graph, place, value)):
                 yield ("variables", name, key), f"variable {name!r} {wrong}"
         if variable.seed and no_value(graph, place, "0"):
             yield (
