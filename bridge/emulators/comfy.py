@@ -175,8 +175,8 @@ class Comfy(Emulator[Record]):
 
     `keys` are the good ones (None: any); `behaviour` is how graphs go, `at_once` how many of them at a time.
     `vocabulary` is the one v1 speaks. `complaints` are node errors to find in every graph: refused, or with `partial`
-    only complained of. `says_error` answers a refusal with 200, as v1 may. `retry_after` goes with 429 and 503.
-    `storage` is where files lie, this server by default. `links` says how v2 writes its links.
+    only complained of. `says_error` answers a refusal with 200, as v1 may. `retry_after` goes with 429.
+    `storage` is where files lie, this server by default; a path alone leaves out the host.
     """
 
     def __init__(
@@ -634,7 +634,8 @@ def _file(content_type: str, body: bytes, field: str) -> tuple[str, bytes]:
     """Return the file of a form; raises Refused for what is none."""
     kind, options = parse_options_header(content_type)
     try:
-        parser = MultipartParser(BytesIO(body), options.get("boundary", ""), memory_limit=MAX_UPLOAD_BYTES * 2)
+        limit = MAX_UPLOAD_BYTES * 2  # all of it in memory: a temporary file would be left open
+        parser = MultipartParser(BytesIO(body), options.get("boundary", ""), spool_limit=limit, memory_limit=limit)
         part = parser.get(field) if kind == "multipart/form-data" else None
     except MultipartError:
         part = None

@@ -118,8 +118,9 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         return base_url(self.base_url), self.api_key.text()
 
     def files(self, template: Template, folder: Path) -> Iterator[Path]:
-        """Name the workflow's file."""
-        yield folder / template.id
+        """Name the workflow's file; what no file can be called is told as a problem."""
+        if "\0" not in template.id:
+            yield folder / template.id
 
     def problems(self, template: Template, folder: Path) -> Iterator[Complaint]:
         """Look into the workflow's file: whether it is one, and has what the variables name, as their defaults want."""
@@ -172,10 +173,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """Submit under a key that Comfy takes once: so what is not known may be sent again, and what is taken stays."""
         headers = {"idempotency-key": str(uuid5(_KEYS, key))}
         try:
-            answer = await self._submit(outbound, content, headers, not_after)
-            if answer.status < 500:  # noqa: PLR2004
-                return self._started(answer)
-            first = self._words(answer)
+            return self._started(await self._submit(outbound, content, headers, not_after))
         except Ambiguous as error:
             first = str(error)
         try:
@@ -222,7 +220,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """
         try:
             answer = await self._get(outbound, self._api.job(remote_id), self._headers())
-        except (Ambiguous, Permanent) as error:
+        except Permanent as error:
             raise Transient(str(error)) from None
         if answer.status != 200:  # noqa: PLR2004 - OK
             raise self._no_answer(answer)
@@ -270,9 +268,12 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
     async def _get(self, outbound: Outbound, path: str, headers: Mapping[str, str]) -> Answer:
         url = base_url(self.base_url) + path
-        return await outbound.request(
-            "GET", url, headers=headers, timeout_seconds=_FETCH_SECONDS, max_bytes=_MAX_ANSWER_BYTES
-        )
+        try:
+            return await outbound.request(
+                "GET", url, headers=headers, timeout_seconds=_FETCH_SECONDS, max_bytes=_MAX_ANSWER_BYTES
+            )
+        except Ambiguous as error:
+            raise Transient(str(error)) from None  # a question may be asked twice
 
     async def _post(
         self, outbound: Outbound, path: str, content: bytes | None, kind: str, timeout_seconds: float
@@ -379,10 +380,13 @@ def _problems(graph: Graph, name: str, variable: ComfyVariable) -> Iterator[Comp
         if problem is not None:
             yield ("variables", name, "input"), problem
             continue
-        said = [("default", variable.default), *(("choices", choice) for choice in variable.choices or ())]
+        said = [("choices", choice) for choice in variable.choices or ()]
+        default = variable.default
+        if default is not None and not (variable.seed and no_seed(default)):  # else `problem` has told that already
+            said.append(("default", default))
         for key, value in said:
             drawn_later = variable.upload or (variable.seed and value == RANDOM)
-            if value is not None and not drawn_later and (wrong := no_value(graph, place, value)):
+            if not drawn_later and (wrong := no_value(graph, place, value)):
                 yield ("variables", name, key), f"variable {name!r} {wrong}"
         if variable.seed and no_value(graph, place, "0"):
             yield (
