@@ -494,17 +494,19 @@ def _socket(emulator: Comfy, token: str, path: str = "/ws") -> connect:
 
 async def test_everybody_with_the_key_hears_of_every_job():
     """With previews in between; `clientId` makes no difference, so whoever listens has to look at the job's id."""
-    emulator = Comfy(
-        keys=(KEY,), behaviour=Behaviour(timeline=(("pending", 0.1), ("running", 0.3), ("completed", None)))
-    )
+    now = [0.0]
+    behaviour = Behaviour(timeline=(("pending", 1), ("running", 1), ("completed", None)))
+    emulator = Comfy(keys=(KEY,), behaviour=behaviour, clock=lambda: now[0])
     async with served(emulator) as client, _socket(emulator, KEY) as socket:
         jobs = {await begun(client), await begun(client, "v2")}
         told: list[dict[str, Any]] = []
         previews = 0
+        now[0] = 1.5
         while sum(one["type"] == "execution_success" for one in told) < 2:
             message = await asyncio.wait_for(socket.recv(), 10)
             if isinstance(message, bytes):
                 previews += 1
+                now[0] = 2.5
             else:
                 told.append(json.loads(message))
         assert emulator.listeners == 1
