@@ -10,7 +10,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from bridge.emulators.comfy import ERRORS, VOCABULARIES, Behaviour, Comfy, Job
+from bridge.emulators.comfy import Comfy
+from bridge.emulators.comfy_faults import ERRORS
+from bridge.emulators.comfy_jobs import VOCABULARIES, Behaviour, Job
 from bridge.emulators.faults import Fault
 from bridge.emulators.serving import Server
 from tests.http_server import always, answer, serve

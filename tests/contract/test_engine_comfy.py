@@ -17,9 +17,12 @@ from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_socket
 
 from bridge.comfy_live import Live
+from bridge.comfy_template import ComfyTemplate, ComfyVariable
 from bridge.emulators import comfy as emulated
+from bridge.emulators.comfy_jobs import Behaviour
+from bridge.emulators.faults import Fault
 from bridge.emulators.serving import Server
-from bridge.engines.comfy import Comfy, ComfyTemplate, ComfyVariable
+from bridge.engines.comfy import Comfy
 from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Throttled, Transient
 from bridge.model import Progress, Status
 from bridge.outbound import Outbound
@@ -326,9 +329,9 @@ async def test_what_is_submitted_runs_once_whatever_becomes_of_the_answer(outbou
     """With an emulator that takes a key once: lost before it was read, it runs then; lost after, nobody is told."""
     async with _comfy() as comfy:
         engine = _engine(comfy.url, api="v2")
-        comfy.faults["submit"].append(emulated.Fault("drop_before_run"))
+        comfy.faults["submit"].append(Fault("drop_before_run"))
         assert (await engine.trigger(outbound, _order(), _soon())).remote_id in comfy.jobs
-        comfy.faults["submit"].append(emulated.Fault("drop_after_run"))
+        comfy.faults["submit"].append(Fault("drop_after_run"))
         with pytest.raises(Ambiguous, match="taken before"):
             await engine.trigger(outbound, _order(key="x_2"), _soon())
         assert len(comfy.jobs) == 2
@@ -389,7 +392,7 @@ async def test_a_key_that_cannot_be_sent_is_no_verdict_on_a_run(outbound):
 @each_api
 async def test_a_run_is_seen_from_its_start_to_its_files(outbound, api):
     """The first API tells how far it is over its WebSocket, the second in the job itself."""
-    behaviour = emulated.Behaviour(timeline=(("pending", 0.1), ("running", 0.4), ("completed", None)))
+    behaviour = Behaviour(timeline=(("pending", 0.1), ("running", 0.4), ("completed", None)))
     async with _comfy(behaviour=behaviour) as comfy:
         engine = _engine(comfy.url, api=api)
         started = await engine.trigger(outbound, _order(), _soon())
@@ -411,11 +414,11 @@ async def test_a_run_is_seen_from_its_start_to_its_files(outbound, api):
 
 async def test_the_first_api_ends_only_what_still_waits(outbound):
     """`interrupt` would end whatever runs in the account, so what runs is left alone, and that is said."""
-    async with _comfy(at_once=1, behaviour=emulated.Behaviour(timeline=(("running", None),))) as comfy:
+    async with _comfy(at_once=1, behaviour=Behaviour(timeline=(("running", None),))) as comfy:
         engine = _engine(comfy.url, live=False)
         running, waiting = [(await engine.trigger(outbound, _order(), _soon())).remote_id or "" for _ in range(2)]
         # The second waits for the place of the first, which never ends.
-        comfy.jobs[waiting].behaviour = emulated.Behaviour(timeline=(("pending", None),))
+        comfy.jobs[waiting].behaviour = Behaviour(timeline=(("pending", None),))
         assert await engine.cancel(outbound, running) == "at Comfy it may still run"
         assert await engine.cancel(outbound, waiting) == "it was still waiting at Comfy, and has been taken back"
         assert [(await engine.fetch(outbound, job)).status for job in (running, waiting)] == ["running", "cancelled"]
@@ -424,7 +427,7 @@ async def test_the_first_api_ends_only_what_still_waits(outbound):
 
 async def test_the_second_api_is_told_to_cancel_one_run(outbound):
     """By its id, so that no other one ends."""
-    async with _comfy(behaviour=emulated.Behaviour(timeline=(("running", None),))) as comfy:
+    async with _comfy(behaviour=Behaviour(timeline=(("running", None),))) as comfy:
         engine = _engine(comfy.url, api="v2")
         jobs = [(await engine.trigger(outbound, _order(key=key), _soon())).remote_id or "" for key in "ab"]
         assert await engine.cancel(outbound, jobs[0]) == "Comfy was told to cancel it"
@@ -873,13 +876,13 @@ def test_a_template_is_made_of_its_workflows_file():
 async def test_progress_is_heard_and_is_never_another_jobs(outbound):
     """It grows with the nodes that are done, and all jobs' messages come over one connection."""
     now = [0.0]
-    behaviour = emulated.Behaviour(timeline=(("running", float(len(GRAPH))), ("completed", None)))
+    behaviour = Behaviour(timeline=(("running", float(len(GRAPH))), ("completed", None)))
     async with _comfy(at_once=3, behaviour=behaviour, clock=lambda: now[0]) as comfy:
         engine = _engine(comfy.url)
         first = (await engine.trigger(outbound, _order(), _soon())).remote_id or ""
         now[0] = 1.0
         second = (await engine.trigger(outbound, _order(), _soon())).remote_id or ""
-        comfy.behaviour = emulated.Behaviour(timeline=(("pending", None),))
+        comfy.behaviour = Behaviour(timeline=(("pending", None),))
         waits = (await engine.trigger(outbound, _order(), _soon())).remote_id or ""
         for done in range(1, len(GRAPH) + 1):
             now[0] = done + 0.5
@@ -914,7 +917,7 @@ async def test_closing_the_client_hangs_up():
 @pytest.mark.parametrize("more", [{"live": False}, {"api": "v2"}])
 async def test_nobody_listens_where_it_is_not_wanted(outbound, more):
     """The key does not go into a URL then."""
-    async with _comfy(behaviour=emulated.Behaviour(timeline=(("running", None),))) as comfy:
+    async with _comfy(behaviour=Behaviour(timeline=(("running", None),))) as comfy:
         engine = _engine(comfy.url, **more)
         job = (await engine.trigger(outbound, _order(), _soon())).remote_id or ""
         assert (await engine.fetch(outbound, job)).done is None
@@ -925,7 +928,7 @@ async def test_the_key_is_in_no_log(outbound, caplog):
     """It stands in the WebSocket's URL, and libraries like to write URLs down."""
     caplog.set_level(logging.DEBUG)
     logging.getLogger("websockets.client").setLevel(logging.DEBUG)
-    async with _comfy(behaviour=emulated.Behaviour(timeline=(("running", 0.2), ("completed", None)))) as comfy:
+    async with _comfy(behaviour=Behaviour(timeline=(("running", 0.2), ("completed", None)))) as comfy:
         engine = _engine(comfy.url)
         job = (await engine.trigger(outbound, _order(), _soon())).remote_id or ""
         await engine.fetch(outbound, job)

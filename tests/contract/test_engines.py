@@ -13,10 +13,11 @@ import msgspec
 import pytest
 
 from bridge.budgets import buckets
+from bridge.comfy_template import ComfyTemplate
 from bridge.contracts import Engine
 from bridge.engines import ENGINES
 from bridge.engines.agentifyme import AgentifyMe, AgentifyMeTemplate
-from bridge.engines.comfy import Comfy, ComfyTemplate
+from bridge.engines.comfy import Comfy
 from bridge.engines.genesis import Genesis
 from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
 from bridge.model import Progress, Status

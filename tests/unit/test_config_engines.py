@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from bridge.comfy_template import ComfyTemplate
 from bridge.config import load
 from bridge.engines.agentifyme import AgentifyMeTemplate
-from bridge.engines.comfy import ComfyTemplate
 from bridge.errors import ConfigError
 from bridge.rules import Template
 from tests.unit.test_config import BASE, ENVIRON, RULES
