@@ -10,9 +10,9 @@ from uuid import uuid4
 
 import msgspec
 
-from bridge.emulators.comfy_faults import ERRORS, UNDECIDED, ErrorName, Refused
+from bridge.emulators.comfy_faults import ERRORS, UNDECIDED, ErrorName, Refused, refusal
 from bridge.emulators.comfy_jobs import PIXEL, TERMINAL, Behaviour, Job, shown_v1, shown_v2
-from bridge.emulators.comfy_requests import ANY, MAX_UPLOAD_BYTES, Api, Asked, Kind, Record, file_of, fits
+from bridge.emulators.comfy_requests import ANY, MAX_UPLOAD_BYTES, Api, Asked, Kind, Record, file_of, fits, noted
 from bridge.emulators.comfy_socket import listen
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, Message, Receive, Send, json_answer, text_answer
@@ -107,7 +107,7 @@ class Comfy(Emulator[Record]):
         """Answer one request, journalled first; a fault may keep it from being read, or spoil its answer."""
         queue = self.faults.get(kind)
         fault = None if queue is None else take(queue, "")
-        record = self._record(kind, exchange, api, fault)
+        record = noted(kind, exchange, api, fault)
         # A reset before reading is one: nothing of the body may have been looked at, and the journal says so.
         if fault and fault.kind == "drop_before_run" and fault.reset:
             return self._answered(record, json_answer({}), fault)
@@ -116,7 +116,7 @@ class Comfy(Emulator[Record]):
             self._check(record)
             answer = await serve(Asked(record, body, exchange.headers, parse_qs(exchange.query), fault), *named)
         except Refused as refused:
-            answer = self._refusal(refused, api)
+            answer = self._no(refused, api)
         return self._answered(record, answer, fault)
 
     async def control(self, exchange: Exchange) -> Answer | None:
@@ -324,22 +324,12 @@ class Comfy(Emulator[Record]):
         if not record.key or (self.keys is not None and record.key not in self.keys):
             raise Refused("unauthorized")
 
-    def _refusal(self, refused: Refused, api: Api) -> Answer:
-        status, text = ERRORS[refused.error]
-        headers = {"retry-after": self.retry_after} if status == 429 and self.retry_after else {}  # noqa: PLR2004
-        if api == "v2":
-            details = {"node_errors": refused.nodes} if refused.nodes else None
-            error: dict[str, Any] = {"code": refused.error, "message": text, "details": details}
-            return json_answer({"error": error}, status, headers)
-        if status != 400:  # noqa: PLR2004 - only the errors of a prompt have its form
-            return json_answer({"code": refused.error, "message": text}, status, headers)
-        kind = "prompt_outputs_failed_validation" if refused.nodes else "no_prompt"
-        error = {"type": kind, "message": text, "details": "", "extra_info": {}}
-        return json_answer({"error": error, "node_errors": refused.nodes}, 200 if self.says_error else 400, headers)
+    def _no(self, refused: Refused, api: Api) -> Answer:
+        return refusal(refused, api, self.retry_after, says_error=self.says_error)
 
     def _answered(self, record: Record, answer: Answer, fault: Fault | None) -> Answer:
         if fault and fault.kind == "error":
-            answer = self._refusal(Refused(fault.error), record.api)  # type: ignore[arg-type]  # named by whoever orders it
+            answer = self._no(Refused(fault.error), record.api)  # type: ignore[arg-type]  # named by whoever orders it
         elif fault:
             answer = spoil(answer, fault, self.shape, ERRORS)
         record.status = 0 if answer.drop else answer.status
@@ -347,20 +337,6 @@ class Comfy(Emulator[Record]):
         return answer
 
     def _note(self, kind: Kind, exchange: Exchange, api: Api, status: int) -> None:
-        record = self._record(kind, exchange, api, None)
+        record = noted(kind, exchange, api)
         record.status = status
         self.journal.append(record)
-
-    def _record(self, kind: Kind, exchange: Exchange, api: Api, fault: Fault | None) -> Record:
-        bearer = exchange.headers.get("authorization", "")
-        return Record(
-            kind=kind,
-            api=api,
-            path=exchange.path,
-            at=time.time(),
-            monotonic=time.monotonic(),
-            client=exchange.client,
-            key=exchange.headers.get("x-api-key") or (bearer.removeprefix("Bearer ") or None),
-            idempotency_key=exchange.headers.get("idempotency-key"),
-            fault=fault.kind if fault else "",
-        )

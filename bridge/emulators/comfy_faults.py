@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
+from bridge.emulators.exchange import Answer, json_answer
+
 ErrorName = Literal[
     "invalid_prompt",
     "invalid_workflow",
@@ -47,3 +49,18 @@ class Refused(Exception):
         super().__init__(error)
         self.error = error
         self.nodes = dict(nodes)
+
+
+def refusal(refused: Refused, api: str, retry_after: str, *, says_error: bool) -> Answer:
+    """Say no as an API does; v1 may do so with 200."""
+    status, text = ERRORS[refused.error]
+    headers = {"retry-after": retry_after} if status == 429 and retry_after else {}  # noqa: PLR2004
+    if api == "v2":
+        details = {"node_errors": refused.nodes} if refused.nodes else None
+        error: dict[str, Any] = {"code": refused.error, "message": text, "details": details}
+        return json_answer({"error": error}, status, headers)
+    if status != 400:  # noqa: PLR2004 - only the errors of a prompt have its form
+        return json_answer({"code": refused.error, "message": text}, status, headers)
+    kind = "prompt_outputs_failed_validation" if refused.nodes else "no_prompt"
+    error = {"type": kind, "message": text, "details": "", "extra_info": {}}
+    return json_answer({"error": error, "node_errors": refused.nodes}, 200 if says_error else 400, headers)

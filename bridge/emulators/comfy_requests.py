@@ -1,5 +1,6 @@
 """What arrives at Comfy Cloud: the journal's records, paths, and forms with a file."""
 
+import time
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, Literal
@@ -8,6 +9,7 @@ import msgspec
 from multipart import MultipartError, MultipartParser, parse_options_header
 
 from bridge.emulators.comfy_faults import Refused
+from bridge.emulators.exchange import Exchange
 from bridge.emulators.faults import Fault
 
 MAX_UPLOAD_BYTES = 50_000_000
@@ -36,6 +38,22 @@ class Record(msgspec.Struct, kw_only=True):
     job_id: str | None = None
     fault: str = ""
     status: int = 0
+
+
+def noted(kind: Kind, exchange: Exchange, api: Api, fault: Fault | None = None) -> Record:
+    """Begin the record of a request."""
+    bearer = exchange.headers.get("authorization", "")
+    return Record(
+        kind=kind,
+        api=api,
+        path=exchange.path,
+        at=time.time(),
+        monotonic=time.monotonic(),
+        client=exchange.client,
+        key=exchange.headers.get("x-api-key") or (bearer.removeprefix("Bearer ") or None),
+        idempotency_key=exchange.headers.get("idempotency-key"),
+        fault=fault.kind if fault else "",
+    )
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -177,7 +177,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         if answer.status != 200:  # noqa: PLR2004 - OK
             raise self._no_answer(answer)
         seen = self._api.read(answer, self._hide)
-        if self.api == "v1" and self.live and not seen.status.final:
+        if self.api == "v1" and self.live:
             return structs.replace(seen, done=self._live(outbound).done(remote_id))
         return seen
 
