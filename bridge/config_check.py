@@ -11,11 +11,12 @@ from msgspec import Struct, structs
 
 from bridge import command_check
 from bridge.at_a_time import AtATime
-from bridge.contracts import EXECUTION_NAMES, Engine, Notifier, Source
+from bridge.contracts import Engine, Notifier, Source
 from bridge.credentials import is_credential
 from bridge.errors import ExpressionError, Problem
 from bridge.expressions import Path, dotted
 from bridge.functions import compile_pattern
+from bridge.model import EXECUTION_NAMES
 from bridge.rules import Rule, Template, Variable
 from bridge.suggest import unknown
 from bridge.yaml_text import ListNode, MapNode, Mark, Node, Report, ScalarNode, mark_of

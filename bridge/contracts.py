@@ -10,11 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Event, Execution, Press, Status
+from bridge.model import Event, Execution, Press, Status, said_of
 from bridge.outbound import Outbound
 from bridge.rate import Rate
 from bridge.rules import Template
@@ -293,16 +293,6 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         Returns what to change in one line; raises AttemptError when there is no answer.
         """
         return None
-
-
-EXECUTION_NAMES = tuple(name for name in Execution.__struct_fields__ if name not in ("history", "notifications"))
-"""The names a notifier's `text:` may use."""
-
-
-def said_of(execution: Execution) -> dict[str, Any]:
-    """Return an execution's fields as a notifier's `text:` sees them: what it does not have yet is missing."""
-    fields: dict[str, Any] = to_builtins(execution)
-    return {name: fields[name] for name in EXECUTION_NAMES if fields[name] is not None}
 
 
 class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):

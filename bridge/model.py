@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 Durability = Literal["strict", "standard", "none"]
 """What Redis has to keep what was accepted through: a power loss, a restart, nothing."""
@@ -198,6 +198,16 @@ class Execution(Struct, frozen=True, kw_only=True):
     finished_at: str | None = None
     history: list[Change] = []
     notifications: list[Notification] = []
+
+
+EXECUTION_NAMES = tuple(name for name in Execution.__struct_fields__ if name not in ("history", "notifications"))
+"""The names a notifier's `text:` may use."""
+
+
+def said_of(execution: Execution) -> dict[str, Any]:
+    """Return an execution's fields as a notifier's `text:` sees them: what it does not have yet is missing."""
+    fields: dict[str, Any] = to_builtins(execution)
+    return {name: fields[name] for name in EXECUTION_NAMES if fields[name] is not None}
 
 
 class Delivery(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,8 @@ import pytest
 from bridge.embedded import Embedded
 from bridge.emulators import github, receiver, slack_sender
 from bridge.emulators.agentifyme import AgentifyMe, Workflow
-from bridge.emulators.comfy import Behaviour, Comfy
+from bridge.emulators.comfy import Comfy
+from bridge.emulators.comfy_jobs import Behaviour
 from bridge.emulators.exchange import Answer
 from bridge.emulators.faults import Fault
 from bridge.emulators.genesis import Genesis
