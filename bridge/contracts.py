@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Event, Execution, Press, Status, said_of
+from bridge.model import Acknowledgement, Event, Execution, Message, Press, Status, said_of
 from bridge.outbound import Outbound
 from bridge.rate import Rate
 from bridge.rules import Template
@@ -71,31 +71,6 @@ class Acceptance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     skipped: list[Skipped] = []
     reason: str | None = None
     """Why an event was ignored, or the sentence a person gets (usage, help)."""
-
-
-class Acknowledgement(Struct, frozen=True, kw_only=True):
-    """What a source tells whoever gave a command, beside the answer to the delivery, which they do not see."""
-
-    body: bytes
-    """The same bytes on every attempt."""
-    address: dict[str, str]
-
-
-class Message(Struct, frozen=True, kw_only=True):
-    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
-
-    id: str
-    """Constant over attempts."""
-    body: bytes
-    """As `compose` made it when the status changed; the same bytes on every attempt."""
-    address: dict[str, str]
-    """As `address` made it from the event."""
-    attempt: int
-    """1 on the first attempt."""
-    now: float
-    """Unix seconds."""
-    made: str | None = None
-    """What an earlier message of the same execution to the same notifier has made, as its `send` said."""
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):

@@ -15,7 +15,8 @@ from bridge.config import Config
 from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event, Status
-from bridge.records import NewNotification, Recipient, Record, Turn
+from bridge.notes import NewNotification
+from bridge.records import Recipient, Record, Turn
 from bridge.rules import Rule, RuleResult, help_text, own_keys
 
 SOURCE = "source:"

@@ -231,3 +231,28 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """The delivery that a person had replayed as this one."""
     notifications: list[Notification] = []
     """What whoever gave a command was told of it."""
+
+
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    """What a source tells whoever gave a command, beside the answer to the delivery, which they do not see."""
+
+    body: bytes
+    """The same bytes on every attempt."""
+    address: dict[str, str]
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
+
+    id: str
+    """Constant over attempts."""
+    body: bytes
+    """As `compose` made it when the status changed; the same bytes on every attempt."""
+    address: dict[str, str]
+    """As `address` made it from the event."""
+    attempt: int
+    """1 on the first attempt."""
+    now: float
+    """Unix seconds."""
+    made: str | None = None
+    """What an earlier message of the same execution to the same notifier has made, as its `send` said."""

@@ -7,6 +7,7 @@ and ends with a commit; what happens if the process dies in between is the store
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import structlog
@@ -23,10 +24,11 @@ from bridge.faults import point
 from bridge.keeping import sealed_addresses, sealed_body
 from bridge.leases import keeping
 from bridge.model import Event, Status
+from bridge.notes import ALONE, Beside
 from bridge.pacing import backoff, jittered
 from bridge.parts import Bridge
 from bridge.polling import poll
-from bridge.records import Claim, DeliveryRecord, NewNotification, Record, Step, Stored
+from bridge.records import Claim, DeliveryRecord, Record, Step, Stored
 from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications, queued
 from bridge.runs import Order, Started
@@ -54,11 +56,14 @@ log = structlog.get_logger()
 # In the web process: accept.
 
 
-async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | Acceptance:
+async def accept(
+    bridge: Bridge, source_name: str, request: Request, carry_out: Callable[[Event], Awaitable[str]]
+) -> Reply | Acceptance:
     """Verify, match and store one delivery; nothing is promised before it is stored.
 
-    Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
-    StoreUnavailable (nothing is known to be stored).
+    One that is an order on an execution is carried out instead of matched; `carry_out` says what came of it. Returns a
+    finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and StoreUnavailable
+    (nothing is known to be stored).
     """
     if len(request.body) <= _READ_HERE_BYTES:
         read = _read(bridge, source_name, request)
@@ -68,6 +73,8 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         return read
     await limits.admit(bridge.store, source_name, bridge.config.sources[source_name].rate)
     event = structs.replace(read, source=source_name, query=without_credentials(read.query))
+    if event.press is not None:
+        event = structs.replace(event, ignored=await carry_out(event))
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
 
@@ -105,7 +112,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
     told = None if replay_of else acknowledgement(bridge.config, event, decision, delivery_id)
     try:
         async with asyncio.timeout(ACCEPT_SECONDS):
-            stored = await store(bridge, delivery_id, delivery, decision.outcome, kept, executions, told)
+            stored = await store(bridge, delivery_id, delivery, decision.outcome, kept, executions, Beside(told=told))
     except TimeoutError:
         raise StoreUnavailable("no answer in time") from None
     point("accept.after")
@@ -142,12 +149,13 @@ async def store(
     outcome: str,
     body: bytes,
     executions: dict[str, Record],
-    told: NewNotification | None = None,
+    beside: Beside = ALONE,
 ) -> Stored:
     """Store a delivery with its executions, and what is told of their having been taken; raises StoreUnavailable."""
     now_ms = (bridge.store.now or time.time()) * 1000
     notes = {id_: queued(bridge.config, id_, record, now_ms) for id_, record in executions.items()}
-    return await bridge.store.accept(delivery_id, delivery, outcome, body, executions, told, notes)
+    beside = structs.replace(beside, queued=notes)
+    return await bridge.store.accept(delivery_id, delivery, outcome, body, executions, beside)
 
 
 async def _completed(bridge: Bridge, event: Event) -> Event:

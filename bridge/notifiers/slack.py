@@ -16,12 +16,12 @@ from msgspec import Struct, field
 
 from bridge import slack_api, slack_message
 from bridge.addresses import base_url
-from bridge.contracts import Message, Notifier
+from bridge.contracts import Notifier
 from bridge.credentials import Concealed
 from bridge.duration import Duration
 from bridge.errors import EvaluationError, Permanent
 from bridge.expressions import Text
-from bridge.model import Execution, Press, Status, said_of
+from bridge.model import Execution, Message, Press, Status, said_of
 from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.slack_api import API_URL, RESPONSE_GUARD, RESPONSE_HOST, NotThere, Unchangeable

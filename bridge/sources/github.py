@@ -17,12 +17,12 @@ from bridge import github_comments, github_events, smallest
 from bridge.addresses import base_url
 from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
-from bridge.contracts import Acknowledgement, Message, Reception, Request, Source
+from bridge.contracts import Reception, Request, Source
 from bridge.errors import Malformed, Permanent, UnsupportedMedia
 from bridge.github_api import GITHUB_API, ask, probe, repository_path
 from bridge.github_facts import DOCUMENTS, ORIGINS, find
 from bridge.github_values import commit
-from bridge.model import Event
+from bridge.model import Acknowledgement, Event, Message
 from bridge.outbound import Outbound
 from bridge.paths import at
 from bridge.reconcile import GitHubHook, Reconcile

@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from bridge.contracts import Message, Notifier
+from bridge.contracts import Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import FINAL, Change, Execution, Link, Notification, Press, Progress, Status
+from bridge.model import FINAL, Change, Execution, Link, Message, Notification, Press, Progress, Status
 from bridge.notifiers import NOTIFIERS
 from bridge.notifiers.callback import Callback
 from bridge.notifiers.slack import Buttons, Slack, SlackReply
