@@ -805,6 +805,7 @@ def test_a_channel_is_one_lane():
     assert one.lane({"channel": "C1"}) != other.lane({"channel": "C1"})
     assert one.lane({"channel": "C1"}) != one.lane({"channel": "C2"})
     assert one.lane({}) == ""
+    assert _reply("https://slack.com", token=None).lane({"channel": "C1"}) == ""
 
 
 # ------------------------------------------------------------------------------------------------------------ buttons
