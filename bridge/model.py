@@ -75,6 +75,18 @@ class Command(Struct, frozen=True, kw_only=True):
         return more.strip() if first.casefold() in _HELP else None
 
 
+class Press(Struct, frozen=True, kw_only=True):
+    """What somebody asks of an execution, with a button on what was told of it."""
+
+    action: Literal["again", "ran", "did_not_run", "close"]
+    execution_id: str
+    by: str
+    """Who, as the sender of the event names them."""
+    notifier: str = ""
+    value: str = ""
+    remote_id: str = ""
+
+
 class Event(Struct, frozen=True, kw_only=True):
     """What a delivery says once it is verified and parsed."""
 
@@ -99,6 +111,8 @@ class Event(Struct, frozen=True, kw_only=True):
     command: Command | None = None
     incomplete: str | None = None
     """Why facts of a command could not be asked for: then no rule may take it, for it might run on the wrong thing."""
+    press: Press | None = None
+    """What is asked of an execution of ours; None: nothing."""
 
     def names(self) -> dict[str, Any]:
         """Return every name an expression can use for this event, `args` aside."""
