@@ -22,6 +22,7 @@ from bridge.emulators.serving import Server
 from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
 from bridge.github_api import Refused
+from bridge.github_notifier import Report
 from bridge.github_reports import check_run, comment, commit_status
 from bridge.model import FINAL, Execution, Link, Progress, Status
 from bridge.notifiers.github_check import GitHubCheck
@@ -162,6 +163,7 @@ def test_requests_to_one_repository_are_spaced(kind):
     """All three share a lane, whatever the case of the repository's name."""
     notifier = getattr(World(), kind)()
     assert notifier.lane({"repo": "O/r"}) == "github https://github.example.com o/r"
+    assert isinstance(notifier, Report)
     assert notifier.in_order
 
 
