@@ -309,8 +309,8 @@ def _check_notifiers(entry: Entry, rule: Rule, source: Entry, scope: _Scope, not
         if notifier is None:
             continue
         _check_texts(notifier, scope, f" (for rule {rule.name!r}, whose source is {source.name!r})")
-        kind = notifier.kind
-        answers = kind.sources if kind is not None and issubclass(kind, Notifier) else None
+        # Of one that could not be read, which events it answers is not known either.
+        answers = notifier.value.answers if isinstance(notifier.value, Notifier) else None
         if answers is not None and source.type_name not in answers:
             message = (
                 f"notifier {name!r} (type {notifier.type_name}) answers events of {' and '.join(sorted(answers))} "

@@ -285,6 +285,11 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     text: Text | None = None
     """What to say in words of its own; its names are the execution's fields, as `said_of` gives them."""
 
+    @property
+    def answers(self) -> frozenset[str] | None:
+        """The source types whose events this one can answer as it is configured; None: all."""
+        return self.sources
+
     def said(self, execution: Execution) -> str | None:
         """Return `text:` for an execution; None without one, or where the execution lacks what it names."""
         try:
