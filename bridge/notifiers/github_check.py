@@ -16,7 +16,7 @@ from bridge.addresses import base_url
 from bridge.github_api import PER_PAGE, ask, page
 from bridge.github_app import App, Place, check_key
 from bridge.github_notifier import NUMBER, OnCommit, ShortName, id_in
-from bridge.model import Execution, Message
+from bridge.model import Execution, Message, Press
 from bridge.outbound import Outbound
 from bridge.paths import at
 from bridge.secret import Secret
@@ -65,6 +65,11 @@ class GitHubCheck(OnCommit, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         """Resolve the repository and the commit, and keep the App's installation where the event names it."""
         found, installation = super().address(names), str(at(names.get("body"), "installation.id"))
         return {**found, "installation": installation} if NUMBER.fullmatch(installation) else found
+
+    async def allows(self, outbound: Outbound, press: Press, user: str, now: float) -> str | None:  # noqa: ARG002
+        """Take *Re-run* under a check of its App: GitHub shows it to those who may write, and signs the event."""
+        ours = press.action == "again" and press.value == f"app {self.app_id}"
+        return None if ours else "it was not asked for under a check of this App"
 
     def compose(self, execution: Execution) -> bytes:
         """Write the check run."""

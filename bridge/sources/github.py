@@ -224,7 +224,7 @@ def _press(event: str, body: dict[str, Any]) -> Press | None:
         return None
     if not _EXECUTION.fullmatch(execution) or not isinstance(by, str):
         return None
-    return Press(action="again", execution_id=execution, by=by)
+    return Press(action="again", execution_id=execution, by=by, value=f"app {at(body, 'check_run.app.id')}")
 
 
 def _read_body(request: Request) -> dict[str, Any]:

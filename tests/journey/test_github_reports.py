@@ -25,7 +25,7 @@ from bridge.settings import Settings
 from bridge.smallest import github as smallest
 from bridge.store import Store
 from tests.github_keys import PRIVATE_KEY, PUBLIC_KEY
-from tests.journey.conftest import READ_TOKEN, SECRETS, WHSEC, World
+from tests.journey.conftest import QUICK, READ_TOKEN, SECRETS, WHSEC, World
 from tests.journey.test_three_users import when
 
 TOKEN = "t0ken-of-github"
@@ -124,6 +124,27 @@ async def test_a_pull_request_hears_of_its_run_from_the_beginning_to_the_end(bri
     assert sum(record.method == "POST" for record in bridge.api.journal if record.kind in ("check", "comment")) == 2
     times = [record.at for record in bridge.api.journal if record.kind in ("status", "check", "comment")]
     assert len(times) <= times[-1] - times[0] + 3  # about one a second
+
+
+async def test_re_run_starts_the_same_once_more_with_a_check_of_its_own(bridge: Bridge) -> None:
+    """Whoever pressed it is named in both histories; pressed twice, or for another App, it starts nothing more."""
+    bridge.world.genesis.default = QUICK
+    first = await bridge.world.ended(await bridge.opened())
+    [check] = bridge.checks
+    run = {"external_id": check["external_id"], "id": check["id"], "name": "E2E", "head_sha": bridge.sha}
+    pressed = {"action": "rerequested", "sender": {"login": "ann"}, "repository": bridge.body["repository"]}
+    for app, said in ((8, "nothing was done"), (9, "run again by ann, as x_"), (9, "it was run again before, as x_")):
+        answer = await bridge.world.github("check_run", pressed | {"check_run": {**run, "app": {"id": app}}})
+        assert (answer.status_code, answer.json()["outcome"]) == (200, "ignored")
+        assert answer.json()["reason"].startswith(said), answer.json()
+    again = await bridge.world.ended(answer.json()["reason"].rpartition(" ")[2])
+    assert (again["status"], again["variables"]) == ("completed", first["variables"])
+    assert again["history"][0]["note"] == "again, by ann"
+    known = await bridge.world.execution(first["id"])
+    assert known["history"][-1]["note"] == f"ann: run again as {again['id']}"
+    await when(lambda: [one["conclusion"] for one in bridge.checks] == ["success", "success"])
+    assert {one["external_id"] for one in bridge.checks} == {first["id"], again["id"]}
+    assert len(bridge.world.genesis.triggers) == 2
 
 
 async def test_what_we_tell_does_not_start_anything(bridge: Bridge) -> None:

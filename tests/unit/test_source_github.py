@@ -454,7 +454,13 @@ EXECUTION = derived_id("x", "d_1", "rule")
 )
 def test_re_run_asks_for_the_execution_again(event, more, pressed):
     """Under a check of ours, which is known by its execution's id; the event stays what it is for rules."""
-    body = {"action": "rerequested", "check_run": {"external_id": EXECUTION, "id": 4}, "sender": {"login": "ann"}}
+    body = {
+        "action": "rerequested",
+        "check_run": {"external_id": EXECUTION, "id": 4, "app": {"id": 9}},
+        "sender": {"login": "ann"},
+    }
     read_event = read(event, body | more)
-    assert read_event.press == (Press(action="again", execution_id=EXECUTION, by="ann") if pressed else None)
+    assert read_event.press == (
+        Press(action="again", execution_id=EXECUTION, by="ann", value="app 9") if pressed else None
+    )
     assert (read_event.name, read_event.ignored) == (event, None)
