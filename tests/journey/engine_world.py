@@ -76,12 +76,14 @@ class World(Generic[E]):
 
 
 @asynccontextmanager
-async def running(redis_url: str, path: Path, engine: E, config: str, *, work: bool = True) -> AsyncIterator[World[E]]:
-    """Run an engine, a receiver and the bridge; `config` follows HEAD, with @ENGINE@ where the engine is."""
+async def running(
+    redis_url: str, path: Path, engine: E, config: str, *, work: bool = True, head: str = HEAD
+) -> AsyncIterator[World[E]]:
+    """Run an engine, a receiver and the bridge; `config` follows `head`, with @ENGINE@ where the engine is."""
     receiver = Receiver([WHSEC], strict=True)
     async with Server(engine), Server(receiver):
         file = path / "bridge.yaml"
-        file.write_text((HEAD + config).replace("@ENGINE@", engine.url).replace("@RECEIVER@", receiver.url))
+        file.write_text((head + config).replace("@ENGINE@", engine.url).replace("@RECEIVER@", receiver.url))
         settings = Settings.load({"BRIDGE_PORT": "0", "BRIDGE_READ_TOKENS": READ_TOKEN})
         service = Service(settings, load(file, SECRETS), redis_url, web=True, work=work)
         task = asyncio.create_task(service.run())
