@@ -156,7 +156,7 @@ def sources(data: bytes) -> None:
     try:
         read = source.read(request)
     except Refusal as refusal:
-        source.refuse(refusal)
+        source.refuse(refusal, request)
         return
     if isinstance(read, Reply):
         assert read.status == 200
