@@ -37,7 +37,7 @@ _IDENTITY = {
     "team": "Example",
     "user": "genesis-bridge",
     "team_id": slack_sender.TEAM,
-    "user_id": "U0001",
+    "user_id": slack_sender.BOT,
     "bot_id": "B0001",
     "is_enterprise_install": False,
 }
@@ -97,6 +97,30 @@ class Slack(Emulator[Record]):
         channel = fields.get("channel_id", slack_sender.CHANNEL)
         fields = {"response_url": self.new_response_url(channel=channel)} | fields
         return slash(command, text, secret=secret, now=self._clock() if now is None else now, **fields)
+
+    def press(
+        self, message: Message, action_id: str, *, secret: str, now: float | None = None, **fields: Any
+    ) -> tuple[dict[str, str], bytes]:
+        """Build the signed press of a message's button; its response_url leads back here and may replace the message.
+
+        LookupError where the message has no such button. `fields` are those of `slack_sender.press`, such as `user`.
+        """
+        url = self.new_response_url("actions", channel=message.channel, message_ts=message.ts)
+        shown, moment = msgspec.to_builtins(message), self._clock() if now is None else now
+        return slack_sender.press(shown, action_id, secret=secret, now=moment, **({"response_url": url} | fields))
+
+    def shortcut(
+        self, callback_id: str, message: Message | None = None, *, secret: str, now: float | None = None, **fields: Any
+    ) -> tuple[dict[str, str], bytes]:
+        """Build a signed shortcut: a global one, or a message's, whose response_url leads back here."""
+        moment = self._clock() if now is None else now
+        if message is None:
+            return slack_sender.shortcut(callback_id, secret=secret, now=moment, **fields)
+        shown = {"ts": message.ts, "text": message.text, "blocks": message.blocks}
+        shown |= {"thread_ts": message.thread_ts} if message.thread_ts else {}
+        where = {"id": message.channel, "name": "test"}
+        known = {"message": shown, "channel": where, "response_url": self.new_response_url(channel=message.channel)}
+        return slack_sender.shortcut(callback_id, secret=secret, now=moment, **(known | fields))
 
     def requests(self, kind: str) -> list[Record]:
         """List the requests received so far for one method, or for `response_url`."""
