@@ -137,7 +137,7 @@ def test_every_block_is_drawn():
             "type": "image",
             "image_url": "https://i",
             "alt_text": "a chart",
-            "title": {"type": "plain_text", "text": "t"},
+            "title": button["text"],
         },
         {"type": "image", "image_url": "https://i", "alt_text": "another"},
         {"type": "markdown", "text": "# <b>"},
