@@ -18,7 +18,17 @@ from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
 from bridge.contracts import Acceptance, Acknowledgement, Message, Reception, Reply, Request, Skipped, Source
 from bridge.credentials import Concealed
-from bridge.errors import AttemptError, BadSignature, Malformed, Permanent, Refusal, TooLarge, UnsupportedMedia
+from bridge.errors import (
+    AttemptError,
+    BadSignature,
+    BodyTimeout,
+    Malformed,
+    Permanent,
+    Refusal,
+    TooLarge,
+    TooMany,
+    UnsupportedMedia,
+)
 from bridge.model import Command, Event
 from bridge.mrkdwn import escape, plain, unescape
 from bridge.outbound import Outbound
@@ -172,9 +182,10 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     def refuse(self, refusal: Refusal, request: Request) -> Reply | None:
         """Say to the person what is wrong; whoever is not Slack, or sends what Slack never does, gets the status.
 
-        So do events, which Slack sends again three times when they were not taken.
+        So does what comes later than it may and is no command, for an event Slack sends again, up to three times.
         """
-        if isinstance(refusal, (BadSignature, TooLarge)) or not _is_typed(request):
+        later = isinstance(refusal, (TooMany, BodyTimeout)) and not _is_typed(request)
+        if later or isinstance(refusal, (BadSignature, TooLarge)):
             return None
         return _say(f"Not taken: {refusal}.")
 

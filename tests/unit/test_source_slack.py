@@ -364,6 +364,12 @@ def test_an_event_that_was_not_taken_keeps_its_status(request_):
     assert SOURCE.refuse(BodyTimeout("late"), request_) is None
 
 
+@pytest.mark.parametrize("request_", UNREAD)
+def test_what_cannot_be_read_is_not_sent_again(request_):
+    """It would be no better the next time, and other than 200 counts towards Slack's switching the events off."""
+    assert text_of(SOURCE.refuse(Malformed("a < b"), request_)) == "Not taken: a &lt; b."
+
+
 def test_a_long_answer_is_cut():
     """However long the reason, Slack gets a text it shows."""
     acceptance = Acceptance(delivery_id="d_1", outcome="ignored", reason="<!channel>" * 1000)
