@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from litestar.params import FromPath
 from msgspec import structs
 
 import bridge
-from bridge import contracts, explain_api, files, hardening, metrics, operator_api, page, pipeline
+from bridge import contracts, explain_api, files, hardening, metrics, operator_api, page, pipeline, presses
 from bridge.access import Access
 from bridge.api import ROUTER
 from bridge.contracts import Acceptance, Reply
@@ -63,7 +64,7 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
     try:
         body = await _body(request, configured.max_body_bytes, state.body_seconds)
         delivery = structs.replace(delivery, body=body, now=time.time())
-        taken = await pipeline.accept(parts, source, delivery)
+        taken = await pipeline.accept(parts, source, delivery, partial(presses.carry_out, parts))
     except Refusal as refusal:
         reply = configured.refuse(refusal, delivery)
         return _respond(reply) if reply else _refusal(refusal)

@@ -216,4 +216,4 @@ def _progress(found: Any) -> Progress | None:
 def media_type(name: str) -> str | None:
     """Guess a file's type by its name's ending, whatever the path in front of it is."""
     plain = PurePosixPath(PureWindowsPath(name).as_posix()).name
-    return mimetypes.guess_type(plain)[0]
+    return mimetypes.guess_type(plain, strict=False)[0]  # so that WebP is one everywhere

@@ -21,7 +21,6 @@ from bridge.tasks import end
 
 _CONNECT_SECONDS = 10.0
 _UNASKED_SECONDS = 60.0
-"""So long after the last look at a job the connection is given up."""
 _PAUSES_SECONDS = (1.0, 5.0, 15.0, 60.0)
 _MOST_JOBS = 1_000
 _MAX_MESSAGE_BYTES = 16_000_000
@@ -32,6 +31,14 @@ _SILENT = logging.getLogger(f"{__name__}.silent")
 _SILENT.addHandler(logging.NullHandler())
 _SILENT.propagate = False
 _SILENT.setLevel(logging.CRITICAL)
+
+
+class _Connect(connect):
+    """As `connect`, but no redirect is followed: nothing goes anywhere but where it was told."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Say that it is an error."""
+        return exc
 
 
 class Seen:
@@ -62,10 +69,11 @@ class Seen:
 class Live:
     """One connection for all jobs of a key, open as long as somebody asks; closed with the client it belongs to."""
 
-    def __init__(self, base_url: str, key: str, tls: ssl.SSLContext) -> None:
-        """Connect to nothing yet."""
+    def __init__(self, base_url: str, key: str, tls: ssl.SSLContext, unasked_seconds: float = _UNASKED_SECONDS) -> None:
+        """Connect to nothing yet; so long after the last look at a job the connection is given up."""
         self._url = f"ws{base_url.removeprefix('http')}/ws"
         self._key = key
+        self._unasked_seconds = unasked_seconds
         self._tls = tls if self._url.startswith("wss:") else None
         self._jobs: dict[str, Seen] = {}
         self._asked = 0.0
@@ -85,14 +93,14 @@ class Live:
             await end(self._listening)
 
     def _wanted(self) -> bool:
-        return time.monotonic() - self._asked < _UNASKED_SECONDS
+        return time.monotonic() - self._asked < self._unasked_seconds
 
     async def _listen(self) -> None:
         failures = 0
         while self._wanted():
             with contextlib.suppress(OSError, TimeoutError, WebSocketException):
                 query = urlencode({"clientId": uuid.uuid4().hex, "token": self._key})
-                async with connect(
+                async with _Connect(
                     f"{self._url}?{query}",
                     ssl=self._tls,
                     proxy=None,
@@ -111,7 +119,7 @@ class Live:
     async def _hear_all(self, connection: ClientConnection) -> None:
         while self._wanted():
             try:
-                async with asyncio.timeout(_UNASKED_SECONDS):
+                async with asyncio.timeout(self._unasked_seconds):
                     message = await connection.recv()
             except TimeoutError:
                 continue

@@ -48,7 +48,7 @@ async def fetch(outbound: Outbound, url: str, guard: Guard) -> Fetched:
     said = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
     kind = said if _MEDIA_TYPE.fullmatch(said) else _PLAIN
     # By its content, so that the same file is the same input, and nothing of the URL is a part of any path.
-    ending = (mimetypes.guess_extension(kind) if kind != _PLAIN else None) or ""
+    ending = (mimetypes.guess_extension(kind, strict=False) if kind != _PLAIN else None) or ""
     return Fetched(f"{hashlib.sha256(answer.body).hexdigest()[:32]}{ending}", kind, answer.body)
 
 

@@ -11,11 +11,12 @@ from msgspec import Struct, structs
 
 from bridge import command_check
 from bridge.at_a_time import AtATime
-from bridge.contracts import EXECUTION_NAMES, Engine, Notifier, Source
+from bridge.contracts import Engine, Notifier, Source
 from bridge.credentials import is_credential
 from bridge.errors import ExpressionError, Problem
 from bridge.expressions import Path, dotted
 from bridge.functions import compile_pattern
+from bridge.model import EXECUTION_NAMES
 from bridge.rules import Rule, Template, Variable
 from bridge.suggest import unknown
 from bridge.yaml_text import ListNode, MapNode, Mark, Node, Report, ScalarNode, mark_of
@@ -308,8 +309,8 @@ def _check_notifiers(entry: Entry, rule: Rule, source: Entry, scope: _Scope, not
         if notifier is None:
             continue
         _check_texts(notifier, scope, f" (for rule {rule.name!r}, whose source is {source.name!r})")
-        kind = notifier.kind
-        answers = kind.sources if kind is not None and issubclass(kind, Notifier) else None
+        # Of one that could not be read, which events it answers is not known either.
+        answers = notifier.value.answers if isinstance(notifier.value, Notifier) else None
         if answers is not None and source.type_name not in answers:
             message = (
                 f"notifier {name!r} (type {notifier.type_name}) answers events of {' and '.join(sorted(answers))} "

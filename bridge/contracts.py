@@ -10,11 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Event, Execution, Press, Status
+from bridge.model import Acknowledgement, Event, Execution, Message, Press, Status, said_of
 from bridge.outbound import Outbound
 from bridge.rate import Rate
 from bridge.rules import Template
@@ -71,31 +71,6 @@ class Acceptance(Struct, frozen=True, kw_only=True, omit_defaults=True):
     skipped: list[Skipped] = []
     reason: str | None = None
     """Why an event was ignored, or the sentence a person gets (usage, help)."""
-
-
-class Acknowledgement(Struct, frozen=True, kw_only=True):
-    """What a source tells whoever gave a command, beside the answer to the delivery, which they do not see."""
-
-    body: bytes
-    """The same bytes on every attempt."""
-    address: dict[str, str]
-
-
-class Message(Struct, frozen=True, kw_only=True):
-    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
-
-    id: str
-    """Constant over attempts."""
-    body: bytes
-    """As `compose` made it when the status changed; the same bytes on every attempt."""
-    address: dict[str, str]
-    """As `address` made it from the event."""
-    attempt: int
-    """1 on the first attempt."""
-    now: float
-    """Unix seconds."""
-    made: str | None = None
-    """What an earlier message of the same execution to the same notifier has made, as its `send` said."""
 
 
 class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
@@ -219,10 +194,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return None
 
     def refuse(self, refusal: Refusal, request: Request) -> Reply | None:  # noqa: ARG002 - for those who override it
-        """Word a refusal as the sender of the request wants it; None: problem+json with the refusal's status.
-
-        The request is as far as it was read: its body may be empty.
-        """
+        """Word a refusal as the sender wants it, whose body may not have come; None: problem+json with its status."""
         return None
 
     def unavailable(self, request: Request) -> Reply | None:  # noqa: ARG002 - for those who override it
@@ -303,16 +275,6 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return None
 
 
-EXECUTION_NAMES = tuple(name for name in Execution.__struct_fields__ if name not in ("history", "notifications"))
-"""The names a notifier's `text:` may use."""
-
-
-def said_of(execution: Execution) -> dict[str, Any]:
-    """Return an execution's fields as a notifier's `text:` sees them: what it does not have yet is missing."""
-    fields: dict[str, Any] = to_builtins(execution)
-    return {name: fields[name] for name in EXECUTION_NAMES if fields[name] is not None}
-
-
 class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
     """Tells someone outside how an execution stands. Every notifier takes `text:`."""
 
@@ -327,6 +289,11 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
 
     text: Text | None = None
     """What to say in words of its own; its names are the execution's fields, as `said_of` gives them."""
+
+    @property
+    def answers(self) -> frozenset[str] | None:
+        """The source types whose events this one can answer as it is configured; None: all."""
+        return self.sources
 
     def said(self, execution: Execution) -> str | None:
         """Return `text:` for an execution; None without one, or where the execution lacks what it names."""

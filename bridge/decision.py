@@ -10,12 +10,14 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from bridge import echoes
 from bridge.commands import hint_for, mistyped, received, taken
 from bridge.config import Config
 from bridge.contracts import Outcome
 from bridge.errors import EvaluationError
 from bridge.model import Event, Status
-from bridge.records import NewNotification, Recipient, Record, Turn
+from bridge.notes import NewNotification
+from bridge.records import Recipient, Record, Turn
 from bridge.rules import Rule, RuleResult, help_text, own_keys
 
 SOURCE = "source:"
@@ -34,8 +36,9 @@ class Decision(Struct, frozen=True, kw_only=True):
 
 def decide(config: Config, event: Event, delivery_id: str) -> Decision:
     """Match the event against every rule it concerns; never raises for anything an event can hold."""
-    if event.ignored is not None:
-        return Decision(outcome="ignored", reason=event.ignored)
+    ignored = event.ignored or echoes.reason(config, event)
+    if ignored is not None:
+        return Decision(outcome="ignored", reason=ignored)
     command = taken(config, event)
     if command is not None and command.text.strip() and command.help_about == "":
         return Decision(outcome="ignored", reason=help_text(config.ruleset, event.source, command))

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from bridge.emulators.agentifyme import AgentifyMe, Workflow
-from bridge.emulators.comfy import Behaviour, Comfy
+from bridge.emulators.comfy import Comfy
+from bridge.emulators.comfy_jobs import Behaviour
 from bridge.emulators.genesis import Genesis
 from bridge.emulators.genesis_runs import Template
 from bridge.emulators.serving import App

@@ -1,12 +1,13 @@
-"""Text on its way into GitHub's Markdown: what we did not write is shown as it is, and is nothing but shown. Pure.
+"""Text on its way to GitHub: what we did not write is shown as it is, and is nothing but shown. Pure.
 
-Always as code. No escape would do: GitHub looks for @mentions, #references and links in what is left after rendering,
-where an escaped one looks like any other, but never inside code.
+In Markdown always as code. No escape would do: GitHub looks for @mentions, #references and links in what is left after
+rendering, where an escaped one looks like any other, but never inside code.
 
 https://github.github.com/gfm/#code-spans and #fenced-code-blocks
 """
 
 import re
+from urllib.parse import quote
 
 _BACKTICKS = re.compile("`+")
 _BREAKS = re.compile("\r\n|[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
@@ -14,6 +15,7 @@ _KEPT = "\n\t\u200d"
 """Beside what is printable: the last one joins emoji."""
 _CUT = "…"
 _UNKNOWN = "\ufffd"
+_LONGEST_LINK = 2_000
 
 
 def code(text: str, limit: int = 1000) -> str:
@@ -37,6 +39,20 @@ def block(text: str, limit: int = 10_000) -> str:
     longest = max((len(run) for run in _BACKTICKS.findall(lines)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{lines}\n{fence}"
+
+
+def plain(text: str, limit: int) -> str:
+    """Return one line as it is, cut to `limit` characters, for where GitHub reads no Markdown."""
+    return _shown(_BREAKS.sub(" ", text), limit).expandtabs(1).strip()
+
+
+def link(url: str, words: str) -> str:
+    """Return a link that says `words`, which are ours; empty where the URL is none that a person should follow."""
+    if not url.startswith(("https://", "http://")) or len(url) > _LONGEST_LINK:
+        return ""
+    # Percent-encoded and between <>, nothing in it ends the link, a table's cell or the line, and no & names a sign.
+    target = quote(url, safe="%/:?#[]@!$&'()*+,;=~", errors="replace").replace("&", "&amp;")
+    return f"[{words}](<{target}>)"
 
 
 def _shown(text: str, limit: int) -> str:

@@ -4,7 +4,7 @@ https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-
 """
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -12,11 +12,16 @@ from bridge.bodies import read_object
 from bridge.errors import Ambiguous, AttemptError, Malformed, Permanent, Transient
 from bridge.outbound import Answer, Outbound
 
+T = TypeVar("T")
+
 GITHUB_API = "https://api.github.com"
 TIMEOUT_SECONDS = 10.0
 
 _MAX_ANSWER_BYTES = 2_000_000
 """A pull request is about 25 kB, and its description, of at most 256 kB, may stand in it more than once."""
+PER_PAGE = 100
+_MAX_PAGE_BYTES = 32_000_000
+"""So many comments of at most 256 kB: strangers must not be able to make a page unreadable."""
 _SECONDARY_LIMIT_SECONDS = 60.0
 _LONGEST_WAIT_SECONDS = 3_600.0
 _REPOSITORY = re.compile(r"[A-Za-z0-9_-][\w.-]{0,99}/(?!\.{1,2}$)[\w.-]{1,100}", re.ASCII)
@@ -25,6 +30,15 @@ _ADVICE = {
     403: "the token may not do this",
     404: "is it there, and may the token see and change it?",
 }
+
+
+class Refused(Permanent):
+    """GitHub refused, and will refuse again; `status` is the HTTP status it said so with."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        """Keep the status beside the reason."""
+        self.status = status
+        super().__init__(reason)
 
 
 def headers(token: str) -> dict[str, str]:
@@ -36,9 +50,14 @@ def headers(token: str) -> dict[str, str]:
     }
 
 
+def is_repository(text: str) -> bool:
+    """Say whether a text is a repository's owner/name."""
+    return _REPOSITORY.fullmatch(text) is not None
+
+
 def repository_path(repository: str) -> str:
     """Return the path of a repository that an event names; Permanent when that is no owner/name."""
-    if not _REPOSITORY.fullmatch(repository):
+    if not is_repository(repository):
         raise Permanent(f"{repository[:80]!r} is not a repository's owner/name")
     return f"repos/{repository}"
 
@@ -61,7 +80,7 @@ def wait_seconds(answer: Answer, now: float) -> float | None:
     return _SECONDARY_LIMIT_SECONDS if limited else None
 
 
-async def ask(
+async def ask(  # noqa: PLR0913 - each is one property of one request
     outbound: Outbound,
     token: str,
     method: str,
@@ -70,10 +89,12 @@ async def ask(
     *,
     now: float,
     timeout_seconds: float = TIMEOUT_SECONDS,
+    repeatable: bool = False,
 ) -> dict[str, Any]:
     """Make one request and return the object it is answered with; one that changes something has its own connection.
 
-    Raises Transient (rate limits, GitHub in trouble at a question), Permanent (refused) and Ambiguous.
+    `repeatable` says that a change made twice is the same as made once. Raises Transient (rate limits, GitHub in
+    trouble at a question or something repeatable), Refused and Ambiguous.
     """
     json = {} if content is None else {"content-type": "application/json; charset=utf-8"}
     answer = await outbound.request(
@@ -85,12 +106,30 @@ async def ask(
         max_bytes=_MAX_ANSWER_BYTES,
         fresh=method != "GET",
     )
-    if not 200 <= answer.status < 300:  # noqa: PLR2004 - success is any 2xx
-        raise _judged(answer, token, now, harmless=method == "GET")
+    _check(answer, token, now, harmless=repeatable or method == "GET")
     try:
         return read_object(answer.body)  # a truncated one is no JSON
     except Malformed as error:
         raise Ambiguous(f"GitHub: HTTP {answer.status}, but its answer cannot be read: {error}") from None
+
+
+async def page(outbound: Outbound, token: str, url: str, number: int, kind: type[T], *, now: float) -> T:
+    """Return one page of a list, from 1 on, with PER_PAGE entries unless it is the last, read as `kind`.
+
+    Raises as `ask` does.
+    """
+    answer = await outbound.request(
+        "GET",
+        f"{url}{'&' if '?' in url else '?'}per_page={PER_PAGE}&page={number}",
+        headers=headers(token),
+        timeout_seconds=TIMEOUT_SECONDS,
+        max_bytes=_MAX_PAGE_BYTES,
+    )
+    _check(answer, token, now, harmless=True)
+    try:
+        return msgspec.json.decode(answer.body, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise Ambiguous(f"GitHub: HTTP {answer.status}, but its answer cannot be read") from None
 
 
 async def probe(outbound: Outbound, token: str, api_url: str) -> str | None:
@@ -106,6 +145,11 @@ async def probe(outbound: Outbound, token: str, api_url: str) -> str | None:
     return None if answer.status in (200, 404) else str(_judged(answer, token, 0, harmless=True))
 
 
+def _check(answer: Answer, token: str, now: float, *, harmless: bool) -> None:
+    if not 200 <= answer.status < 300:  # noqa: PLR2004 - success is any 2xx
+        raise _judged(answer, token, now, harmless=harmless)
+
+
 def _judged(answer: Answer, token: str, now: float, *, harmless: bool) -> AttemptError:
     words = f"GitHub: {answer.words(token)}"
     wait = wait_seconds(answer, now)
@@ -114,4 +158,4 @@ def _judged(answer: Answer, token: str, now: float, *, harmless: bool) -> Attemp
     if answer.status >= 500:  # noqa: PLR2004 - it is in trouble
         return Transient(words, answer.retry_after(now)) if harmless else Ambiguous(words)
     advice = _ADVICE.get(answer.status)
-    return Permanent(f"{words} - {advice}" if advice else words)
+    return Refused(f"{words} - {advice}" if advice else words, answer.status)

@@ -14,7 +14,9 @@ from bridge.paths import at
 EVENTS = frozenset({"issue_comment", "pull_request_review_comment"})
 PREFIX = "comment:"
 MARK = "<!-- genesis-bridge -->"
-"""How every comment of ours begins; nobody sees it."""
+"""How a comment of ours begins; nobody sees it."""
+MARKED = MARK.removesuffix(" -->")
+"""How every comment of ours begins, those that are edited in place too."""
 FACTS = {
     "command": "the command a comment begins with, such as /run",
     "text": "what follows the command on its line",

@@ -12,7 +12,8 @@ from msgspec import Struct
 from bridge.clock import rfc3339
 from bridge.errors import BridgeError, Unfindable
 from bridge.model import Delivery, Execution
-from bridge.records import RECORD_ERRORS, Fields, pairs, read_delivery, read_execution, read_notification_record
+from bridge.notes import Fields, read_notification_record
+from bridge.records import RECORD_ERRORS, pairs, read_delivery, read_execution
 from bridge.store import Store
 
 MOST_PER_PAGE = 100

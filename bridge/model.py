@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 Durability = Literal["strict", "standard", "none"]
 """What Redis has to keep what was accepted through: a power loss, a restart, nothing."""
@@ -207,6 +207,16 @@ class Execution(Struct, frozen=True, kw_only=True):
     notifications: list[Notification] = []
 
 
+EXECUTION_NAMES = tuple(name for name in Execution.__struct_fields__ if name not in ("history", "notifications"))
+"""The names a notifier's `text:` may use."""
+
+
+def said_of(execution: Execution) -> dict[str, Any]:
+    """Return an execution's fields as a notifier's `text:` sees them: what it does not have yet is missing."""
+    fields: dict[str, Any] = to_builtins(execution)
+    return {name: fields[name] for name in EXECUTION_NAMES if fields[name] is not None}
+
+
 class Delivery(Struct, frozen=True, kw_only=True):
     """One inbound request that was verified, and what became of it."""
 
@@ -228,3 +238,28 @@ class Delivery(Struct, frozen=True, kw_only=True):
     """The delivery that a person had replayed as this one."""
     notifications: list[Notification] = []
     """What whoever gave a command was told of it."""
+
+
+class Acknowledgement(Struct, frozen=True, kw_only=True):
+    """What a source tells whoever gave a command, beside the answer to the delivery, which they do not see."""
+
+    body: bytes
+    """The same bytes on every attempt."""
+    address: dict[str, str]
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One notification on its way out: everything `send` needs beside the notifier's own settings."""
+
+    id: str
+    """Constant over attempts."""
+    body: bytes
+    """As `compose` made it when the status changed; the same bytes on every attempt."""
+    address: dict[str, str]
+    """As `address` made it from the event."""
+    attempt: int
+    """1 on the first attempt."""
+    now: float
+    """Unix seconds."""
+    made: str | None = None
+    """What an earlier message of the same execution to the same notifier has made, as its `send` said."""

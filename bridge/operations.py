@@ -5,21 +5,23 @@ them, refused ones too, stand in the audit.
 """
 
 import uuid
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import structs
 
-from bridge import pauses, pipeline
+from bridge import pauses, pipeline, reports
 from bridge.audit import audited
+from bridge.clock import rfc3339
 from bridge.contracts import Acceptance, Request
 from bridge.decision import derived_id
 from bridge.errors import Refusal, Unfindable, WrongState
 from bridge.keeping import kept_body
 from bridge.listing import read
-from bridge.model import Event, Status
+from bridge.model import Change, Event, Status
+from bridge.notes import Beside, Fields, written
 from bridge.parts import Bridge
 from bridge.pauses import Kind
-from bridge.records import RECORD_ERRORS, DeliveryRecord, Fields, decode_delivery, decode_record
+from bridge.records import RECORD_ERRORS, DeliveryRecord, decode_delivery, decode_record
 from bridge.store import Store
 
 Outcome = Literal["ran", "did_not_run", "close"]
@@ -65,6 +67,46 @@ async def replay(bridge: Bridge, delivery_id: str, rules: Rules, by: str) -> Acc
         taken = await _replay(bridge, delivery_id, rules)
         entry.details += f": {taken.outcome} as {taken.delivery_id}"
     return taken
+
+
+async def again(bridge: Bridge, execution_id: str, by: str, once: str) -> Acceptance:
+    """Start what an execution has run once more: the same rule, template, variables and recipients.
+
+    However often it is ordered with the same `once`, it starts one execution. Raises Unfindable, WrongState and
+    StoreUnavailable.
+    """
+    async with audited(bridge.store, by, "again", execution_id) as entry:
+        [fields] = await read(bridge.store, [f"gb:x:{execution_id}"])
+        if "record" not in fields:
+            raise Unfindable(f"no execution {execution_id!r}")
+        try:
+            record = decode_record(fields["record"])
+        except RECORD_ERRORS as error:
+            raise WrongState(f"the execution's record cannot be read: {error}") from None
+        first, _ = await _stored(bridge, record.delivery_id)
+        new_id = derived_id("d", first.source, record.delivery_id, execution_id, once)
+        anew = structs.replace(first, replay_of=record.delivery_id, reason=f"run again by {by}")
+        taken = await _again(bridge, anew, new_id, record.delivery_id, [execution_id], f"again, by {by}")
+        entry.details = f"as {taken.delivery_id}"
+    return taken
+
+
+async def tell(bridge: Bridge, execution_id: str, note: str = "") -> None:
+    """Note something about an execution in its history, and have its living messages say so.
+
+    Raises StoreUnavailable; where the execution is gone there is nothing to say.
+    """
+    execution = await bridge.store.execution(execution_id)
+    if execution is None:
+        return
+    [fields] = await read(bridge.store, [f"gb:x:{execution_id}"])
+    if note:
+        seen = Change(rfc3339((bridge.store.now or 0) * 1000), execution.status, note)
+        execution = structs.replace(execution, history=[*execution.history, seen])
+    arguments: list[Any] = [execution_id, " ".join(note.split()), bridge.store.record_seconds]
+    for new in reports.anew(bridge.config, decode_record(fields["record"]), execution):
+        arguments += written(new, execution_id)
+    await bridge.store.run("note", ["gb:outbox"], arguments)
 
 
 async def pause(bridge: Bridge, kind: Kind, name: str, by: str, reason: str) -> None:
@@ -136,7 +178,12 @@ async def _read_again(bridge: Bridge, first: DeliveryRecord, delivery_id: str) -
 
 
 async def _again(
-    bridge: Bridge, record: DeliveryRecord, new_id: str, delivery_id: str, execution_ids: list[str]
+    bridge: Bridge,
+    record: DeliveryRecord,
+    new_id: str,
+    delivery_id: str,
+    execution_ids: list[str],
+    note: str = "",
 ) -> Acceptance:
     """Start what the first delivery started: same rule, template, variables and recipients."""
     found = await read(bridge.store, [f"gb:x:{id_}" for id_ in execution_ids])
@@ -148,7 +195,10 @@ async def _again(
         raise WrongState("the delivery started nothing then: replay it under the present rules")
     anew = {derived_id("x", new_id, first.rule): structs.replace(first, delivery_id=new_id) for first in records}
     body = await bridge.store.body(delivery_id)
-    await pipeline.store(bridge, new_id, record, "accepted", body or b"", anew)
+    stored = await pipeline.store(bridge, new_id, record, "accepted", body or b"", anew, Beside(note=note))
+    if stored.duplicate:
+        before = [pipeline.reference(bridge, *execution) for execution in stored.executions]
+        return Acceptance(delivery_id=new_id, outcome="duplicate", executions=before)
     references = [pipeline.reference(bridge, id_, one.rule, Status.QUEUED) for id_, one in anew.items()]
     return Acceptance(delivery_id=new_id, outcome="accepted", executions=references)
 

@@ -127,9 +127,11 @@ class Outbound:
 
     async def aclose(self) -> None:
         """Close every idle connection, and what is kept beside them."""
-        for kept in self._beside.values():
-            await kept.aclose()
-        await self._pool.aclose()
+        try:
+            for kept in self._beside.values():
+                await kept.aclose()
+        finally:
+            await self._pool.aclose()
 
     async def request(  # noqa: PLR0913 - each is one property of one request
         self,

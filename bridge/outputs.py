@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bridge.model import Link, Output
-from bridge.records import Fields
+from bridge.notes import Fields
 from bridge.runs import File
 
 MAX_OUTPUTS = 50

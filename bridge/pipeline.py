@@ -7,12 +7,13 @@ and ends with a commit; what happens if the process dies in between is the store
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import structlog
 from msgspec import structs
 
-from bridge import limits, metrics, outputs, pauses
+from bridge import limits, metrics, pauses
 from bridge.clock import rfc3339
 from bridge.commands import taken
 from bridge.contracts import Acceptance, Engine, ExecutionReference, Reply, Request, Skipped
@@ -22,25 +23,23 @@ from bridge.explanation import recorded
 from bridge.faults import point
 from bridge.keeping import sealed_addresses, sealed_body
 from bridge.leases import keeping
-from bridge.model import Event, Execution, Progress, Status
-from bridge.pacing import backoff, jittered, spoken
+from bridge.model import Event, Status
+from bridge.notes import ALONE, Beside
+from bridge.pacing import backoff, jittered
 from bridge.parts import Bridge
-from bridge.records import Claim, DeliveryRecord, NewNotification, Record, Step, Stored
+from bridge.polling import poll
+from bridge.records import Claim, DeliveryRecord, Record, Step, Stored
 from bridge.redis_checks import CLOCKS_APART_SECONDS
 from bridge.reports import notifications, queued
-from bridge.runs import Order, Snapshot, Started
+from bridge.runs import Order, Started
 from bridge.scheme import without_credentials
+from bridge.steps import age_seconds, end, ended
 
 ACCEPT_SECONDS = 2.5
 """How long storing may take before the sender is told to try again; Slack shows an error after 3 s."""
-_NOT_FOUND_GRACE_SECONDS = 60
-"""For so long after a start an engine may not know its own run yet."""
 _POISON = "worker after worker ended while it asked the engine about this one: it is asked no more"
 _UNKNOWN_TRIES = 3
 """With `on_unknown: retry`: triggers in all."""
-_REVIEW_SLOWER = 4
-"""A run that waits for a person is looked at this many times more rarely than a running one."""
-_DEFECT_SECONDS = 60
 _KEYS_HOLD_SECONDS = 23 * 3600
 """So long an engine surely knows the key of what was sent to it (Comfy: 24 h)."""
 _LOST = "the worker was lost while the trigger was on its way"
@@ -57,11 +56,14 @@ log = structlog.get_logger()
 # In the web process: accept.
 
 
-async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | Acceptance:
+async def accept(
+    bridge: Bridge, source_name: str, request: Request, carry_out: Callable[[Event], Awaitable[str]]
+) -> Reply | Acceptance:
     """Verify, match and store one delivery; nothing is promised before it is stored.
 
-    Returns a finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and
-    StoreUnavailable (nothing is known to be stored).
+    One that is an order on an execution is carried out instead of matched; `carry_out` says what came of it. Returns a
+    finished Reply where the source's protocol has one. Raises Refusal (a 4xx, nothing stored) and StoreUnavailable
+    (nothing is known to be stored).
     """
     if len(request.body) <= _READ_HERE_BYTES:
         read = _read(bridge, source_name, request)
@@ -71,6 +73,8 @@ async def accept(bridge: Bridge, source_name: str, request: Request) -> Reply | 
         return read
     await limits.admit(bridge.store, source_name, bridge.config.sources[source_name].rate)
     event = structs.replace(read, source=source_name, query=without_credentials(read.query))
+    if event.press is not None:
+        event = structs.replace(event, ignored=await carry_out(event))
     delivery_id = derived_id("d", source_name, event.key or uuid.uuid4().hex)
     return await take(bridge, event, delivery_id, request.body if event.keep is None else event.keep)
 
@@ -108,7 +112,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
     told = None if replay_of else acknowledgement(bridge.config, event, decision, delivery_id)
     try:
         async with asyncio.timeout(ACCEPT_SECONDS):
-            stored = await store(bridge, delivery_id, delivery, decision.outcome, kept, executions, told)
+            stored = await store(bridge, delivery_id, delivery, decision.outcome, kept, executions, Beside(told=told))
     except TimeoutError:
         raise StoreUnavailable("no answer in time") from None
     point("accept.after")
@@ -145,12 +149,13 @@ async def store(
     outcome: str,
     body: bytes,
     executions: dict[str, Record],
-    told: NewNotification | None = None,
+    beside: Beside = ALONE,
 ) -> Stored:
     """Store a delivery with its executions, and what is told of their having been taken; raises StoreUnavailable."""
     now_ms = (bridge.store.now or time.time()) * 1000
     notes = {id_: queued(bridge.config, id_, record, now_ms) for id_, record in executions.items()}
-    return await bridge.store.accept(delivery_id, delivery, outcome, body, executions, told, notes)
+    beside = structs.replace(beside, queued=notes)
+    return await bridge.store.accept(delivery_id, delivery, outcome, body, executions, beside)
 
 
 async def _completed(bridge: Bridge, event: Event) -> Event:
@@ -179,7 +184,7 @@ async def step(bridge: Bridge, claim: Claim) -> Step:
         found = await _asked(bridge, engine, claim)
     if found is None:
         reason = f"the engine {claim.record.engine!r} is no longer configured"
-        found = _end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)
+        found = end(claim, Status.REJECTED if claim.kind != "poll" else Status.LOST, reason)
     return structs.replace(found, notifications=notifications(bridge.config, claim, found))
 
 
@@ -192,12 +197,12 @@ def _unasked(  # noqa: PLR0911 - each is one reason
         return None if again else _unsure(claim, _LOST)
     if claim.kind == "expired":
         why = f": {claim.execution.reason}" if claim.execution.reason else ""
-        return _end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
+        return end(claim, Status.TIMED_OUT, f"it could not be started before its deadline{why}")
     if claim.kind == "poison":
-        return _end(claim, Status.LOST, _POISON)
+        return end(claim, Status.LOST, _POISON)
     if claim.kind == "skipped":
         # Settled, though the engine has not seen it: a late repeat of its delivery must not overtake newer ones.
-        return structs.replace(_end(claim, Status.SKIPPED, claim.execution.reason or ""), reached=True)
+        return structs.replace(end(claim, Status.SKIPPED, claim.execution.reason or ""), reached=True)
     if missing := _may_come(bridge, claim):
         return _wait(claim, missing)
     if engine is not None and not claim.confirmed and claim.kind != "poll":
@@ -212,14 +217,13 @@ async def _asked(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
         return await _send_again(bridge, engine, claim)
     if claim.kind in ("start", "probe"):
         return await _start(bridge, engine, claim)
-    found = await _poll(bridge, engine, claim)
-    return await _take_back(bridge, engine, found) if found.execution.status == Status.TIMED_OUT else found
+    return await poll(bridge, engine, claim)
 
 
 def _may_come(bridge: Bridge, claim: Claim) -> str | None:
     """Name what this process does not know and other processes, which read the files sooner, may well do."""
     config, record = bridge.config, claim.record
-    young = _age_seconds(claim) < _CONFIG_SECONDS
+    young = age_seconds(claim) < _CONFIG_SECONDS
     if record.engine not in config.engines and (young or time.monotonic() - bridge.since < _CONFIG_SECONDS):
         return f"engine {record.engine!r}"
     # Without its notifier a message cannot be composed, so the step that causes one waits. Only then: one that was
@@ -272,7 +276,7 @@ async def _start(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
             await pauses.block(bridge.store, claim.record.engine, str(error))
             if claim.kind == "probe":
                 return _queue_again(claim, str(error), backoff(claim.execution.attempts))
-        return structs.replace(_end(claim, Status.REJECTED, str(error)), reached=True)
+        return structs.replace(end(claim, Status.REJECTED, str(error)), reached=True)
     except Ambiguous as error:
         return _unsure(claim, str(error))
     except Exception as error:
@@ -328,105 +332,16 @@ def _begun(bridge: Bridge, engine: Engine, claim: Claim, started: Started, began
         deadline_ms=now + claim.record.deadline_seconds * 1000,
         note=started.reason or "",
     )
-    return step if started.ended is None else _ended(bridge, claim, step, started.ended)
-
-
-def _ended(bridge: Bridge, claim: Claim, step: Step, seen: Snapshot) -> Step:
-    named = outputs.named(seen.outputs, claim.record.options.get("outputs", {}))
-    found, files = outputs.shown(named, bridge.public_url, step.execution.id)
-    execution = structs.replace(step.execution, status=seen.status, outputs=found, reason=seen.reason)
-    return structs.replace(step, execution=execution, again_seconds=None, note=seen.reason or "", files=files)
+    return step if started.ended is None else ended(bridge, claim, step, started.ended)
 
 
 def _unsure(claim: Claim, reason: str) -> Step:
     if claim.record.on_unknown == "retry" and claim.execution.attempts < _UNKNOWN_TRIES:
         note = f"sent again, as the rule says on_unknown: retry ({reason})"
         return structs.replace(_queue_again(claim, note, backoff(claim.execution.attempts)), reached=True)
-    return structs.replace(_end(claim, Status.UNKNOWN, reason), reached=True)
+    return structs.replace(end(claim, Status.UNKNOWN, reason), reached=True)
 
 
 def _queue_again(claim: Claim, reason: str, wait_seconds: float) -> Step:
     execution = structs.replace(claim.execution, status=Status.QUEUED, reason=reason)
     return Step(execution=execution, again_seconds=jittered(wait_seconds), note=reason)
-
-
-async def _poll(bridge: Bridge, engine: Engine, claim: Claim) -> Step:
-    was = claim.execution
-    point("poll.before")
-    try:
-        seen = await engine.fetch(bridge.outbound, was.remote_id or "")
-    except Transient as error:
-        asked = await bridge.strikes.asked(bridge.store, engine, "fetches", error)
-        return _look_again(engine, claim, structs.replace(was, reason=str(error)), asked or 0)
-    except Permanent as error:
-        if _age_seconds(claim) < _NOT_FOUND_GRACE_SECONDS:
-            return _look_again(engine, claim, structs.replace(was, reason=str(error)))
-        return _end(claim, Status.LOST, str(error))
-    except Exception as error:
-        log.exception("execution.poll_failed", execution=was.id)
-        reason = f"unexpected {type(error).__name__} in the engine adapter"
-        return _look_again(engine, claim, structs.replace(was, reason=reason), _DEFECT_SECONDS)
-    bridge.strikes.passed(engine, "fetches")
-    now = structs.replace(
-        was,
-        status=seen.status,
-        progress=_progress(seen, was.progress),
-        reason=seen.reason,
-    )
-    if seen.status.final:
-        return _ended(bridge, claim, Step(execution=now, again_seconds=None), seen)
-    return _look_again(engine, claim, now)
-
-
-def _progress(seen: Snapshot, was: Progress | None) -> Progress | None:
-    if seen.done is None or was is None:
-        return seen.progress or was
-    # Who looks now need not have heard all that was told before.
-    return Progress(max(was.done, min(seen.done, was.total)), was.total)
-
-
-async def _take_back(bridge: Bridge, engine: Engine, found: Step) -> Step:
-    """Spare the engine what nobody waits for any more, where it can be asked to; whatever comes of it is told."""
-    try:
-        told = await engine.cancel(bridge.outbound, found.execution.remote_id or "")
-    except AttemptError as error:
-        told = f"it could not be cancelled: {error}"
-    except Exception as error:
-        log.exception("execution.cancel_failed", execution=found.execution.id)
-        told = f"it could not be cancelled: unexpected {type(error).__name__} in the engine adapter"
-    if told is None:
-        return found
-    reason = f"{found.execution.reason}; {told}"
-    return structs.replace(found, execution=structs.replace(found.execution, reason=reason), note=reason)
-
-
-def _look_again(engine: Engine, claim: Claim, execution: Execution, at_least_seconds: float = 0) -> Step:
-    now, deadline, review_since = claim.clock.now_ms(), claim.deadline_ms, claim.review_since_ms
-    in_review = execution.status == Status.REVIEW_PENDING
-    if in_review and review_since is None:
-        review_since = now
-    elif not in_review and review_since is not None:
-        # The time a person took does not count: the deadline's clock goes on where it stopped.
-        deadline, review_since = deadline + now - review_since, None
-    if now > deadline and not in_review:
-        return _end(claim, Status.TIMED_OUT, f"not finished within {spoken(claim.record.deadline_seconds)}")
-    first, most = engine.poll.first.total_seconds(), engine.poll.max.total_seconds()
-    # Half the age is what multiplying by 1.5 each time comes to, without a counter to keep.
-    wait = most * _REVIEW_SLOWER if in_review else min(most, max(first, _age_seconds(claim) / 2))
-    return Step(
-        execution=execution,
-        again_seconds=jittered(max(wait, at_least_seconds)),
-        deadline_ms=deadline,
-        review_since_ms=review_since,
-    )
-
-
-def _end(claim: Claim, status: Status, reason: str) -> Step:
-    execution = structs.replace(claim.execution, status=status, reason=reason)
-    return Step(execution=execution, again_seconds=None, note=reason)
-
-
-def _age_seconds(claim: Claim) -> float:
-    # The deadline was set at the start, so it tells when that was; pauses for review only make it look younger.
-    started_ms = claim.deadline_ms - claim.record.deadline_seconds * 1000
-    return max(0.0, (claim.clock.now_ms() - started_ms) / 1000)

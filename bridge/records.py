@@ -8,6 +8,7 @@ from msgspec import Struct, structs
 
 from bridge.clock import Clock, rfc3339
 from bridge.model import Change, Delivery, Execution, Notification, Output, Progress, Status
+from bridge.notes import Fields, NewNotification
 
 
 class Recipient(Struct, frozen=True):
@@ -91,21 +92,6 @@ class Claim(Struct, frozen=True, kw_only=True):
     """False: a replica was to confirm the claim and did not (`durability: strict`); nothing may be sent on it."""
 
 
-class NewNotification(Struct, frozen=True, kw_only=True):
-    """A notification a commit adds to the outbox."""
-
-    id: str
-    notifier: str
-    status: Status
-    body: bytes
-    address: dict[str, str]
-    in_order: bool
-    lane: str = ""
-    """Of what takes only so many messages a second; empty: of nothing that we know of."""
-    again: bool = False
-    """Whether it tells anew, under its own id, what it told before and has changed since."""
-
-
 class Step(Struct, frozen=True, kw_only=True):
     """What a step found out: the execution as it now stands, and when to look again."""
 
@@ -125,22 +111,6 @@ class Step(Struct, frozen=True, kw_only=True):
     notifications: list[NewNotification] = []
 
 
-class NotificationClaim(Struct, frozen=True, kw_only=True):
-    """The right to make one attempt."""
-
-    id: str
-    token: str
-    notifier: str
-    address: dict[str, str]
-    body: bytes
-    attempt: int
-    clock: Clock
-    version: int = 0
-    """Of the body: it becomes another where there is something new to tell."""
-    made: str | None = None
-    """What an earlier message of the execution to this notifier has made."""
-
-
 class Claims(Struct, frozen=True):
     """One batch, and how long until the next execution is due (None: none waits)."""
 
@@ -150,39 +120,11 @@ class Claims(Struct, frozen=True):
     """(execution id, why): records that are not ours or damaged; they go to the dead letters."""
 
 
-class NotificationRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a notification is: written once, by the commit that made it due."""
-
-    execution: str
-    """Empty where it tells of a delivery."""
-    notifier: str
-    status: Status
-    address: dict[str, str]
-    in_order: bool = False
-    lane: str = ""
-
-
-def written(new: NewNotification, execution_id: str = "") -> tuple[str, bytes, bytes, int]:
-    """Return a notification as a script takes it: id, record, body, whether it tells anew."""
-    record = NotificationRecord(
-        execution=execution_id,
-        notifier=new.notifier,
-        status=new.status,
-        address=new.address,
-        in_order=new.in_order,
-        lane=new.lane,
-    )
-    return new.id, msgspec.json.encode(record), new.body, int(new.again)
-
-
 decode_record = msgspec.json.Decoder(Record).decode
-_decode_notification = msgspec.json.Decoder(NotificationRecord).decode
 decode_delivery = msgspec.json.Decoder(DeliveryRecord).decode
 _decode_outputs = msgspec.json.Decoder(dict[str, Output]).decode
 RECORD_ERRORS = (msgspec.MsgspecError, ValueError, KeyError)
 """What reading a record that is damaged or not ours may raise."""
-Fields = dict[str, bytes]
-"""A Redis hash."""
 
 
 def read_stored(answer: list[bytes]) -> Stored:
@@ -228,43 +170,6 @@ def _read_claim(kind: str, execution_id: str, token: str, fields: Fields, clock:
         deadline_ms=float(fields["deadline"]),
         review_since_ms=float(review) if review else None,
     )
-
-
-def read_notification_claim(notification_id: str, token: str, answer: list[bytes], asked: Clock) -> NotificationClaim:
-    """Read the answer of scripts/claim_notification.lua."""
-    record = _decode_notification(answer[2])
-    return NotificationClaim(
-        id=notification_id,
-        token=token,
-        notifier=record.notifier,
-        address=record.address,
-        body=answer[3],
-        attempt=int(answer[1]),
-        clock=asked.reading(int(answer[0])),
-        version=int(answer[4]),
-        made=answer[5].decode() or None,
-    )
-
-
-def read_notification(notification_id: str, fields: Fields) -> Notification:
-    """Read a notification's hash as the API shows it."""
-    return read_notification_record(notification_id, fields)[0]
-
-
-def read_notification_record(notification_id: str, fields: Fields) -> tuple[Notification, NotificationRecord]:
-    """Read a notification's hash as the API shows it, and what it was made as."""
-    record = _decode_notification(fields["record"])
-    state = fields["state"].decode()
-    shown = Notification(
-        id=notification_id,
-        notifier=record.notifier,
-        status=record.status,
-        state=state,
-        attempts=int(fields["attempts"]),
-        last_error=fields.get("error", b"").decode() or None,
-        next_attempt=rfc3339(float(fields["next"])) if state == "due" else None,
-    )
-    return shown, record
 
 
 def read_delivery(delivery_id: str, fields: Fields, notifications: Sequence[Notification] = ()) -> Delivery:

@@ -12,15 +12,15 @@ from msgspec import structs
 from bridge import metrics
 from bridge.clock import rfc3339
 from bridge.config import Config
-from bridge.contracts import Message
 from bridge.decision import SOURCE, derived_id
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.faults import point
 from bridge.keeping import opened_address
-from bridge.model import Change, Execution, Status
+from bridge.model import Change, Execution, Message, Status
+from bridge.notes import NewNotification, NotificationClaim
 from bridge.pacing import jittered
 from bridge.parts import Bridge
-from bridge.records import Claim, NewNotification, NotificationClaim, Record, Step
+from bridge.records import Claim, Record, Step
 from bridge.store import Store
 
 NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
@@ -74,6 +74,11 @@ def queued(config: Config, execution_id: str, record: Record, now_ms: float) -> 
         history=[Change(at, Status.QUEUED)],
     )
     return list(_told(config, record, execution))
+
+
+def anew(config: Config, record: Record, execution: Execution) -> list[NewNotification]:
+    """Return what living messages say of an execution about which a person did something."""
+    return list(_told(config, record, execution, progress=True))
 
 
 def _told(config: Config, record: Record, execution: Execution, *, progress: bool = False) -> Iterator[NewNotification]:

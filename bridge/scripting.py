@@ -31,10 +31,11 @@ _SCRIPTS = (
     "session",
     "hold",
     "renew",
+    "note",
 )
 _WITH_GROUPS = ("accept", "claim", "commit", "resolve")
 """What begins or ends an execution's turn, and so has scripts/group.lua before it."""
-_WITH_OUTBOX = ("accept", "commit")
+_WITH_OUTBOX = ("accept", "commit", "note")
 """What has something told, and so has scripts/outbox.lua before it."""
 _PROMISES = ("accept", "claim")
 """What is promised on these must survive a failover as well, under `durability: strict`."""

@@ -9,12 +9,10 @@ gb:n:<notification>  hash    one notification
 gb:due               zset    execution -> when its next step is due: schedule and lease in one
 gb:outbox            zset    notification -> when to ring for it
 gb:g:<group>         zset    executions of one key of `at_a_time` -> their turns (scripts/group.lua)
-gb:bell              list    wakes one waiting worker
-gb:dead              zset    what a person has to look at
+gb:bell, gb:dead     list, zset  wakes one waiting worker; what a person has to look at
 gb:tokens:... gb:hold:... gb:holds gb:slots:... gb:line:...  budgets of engines' keys, see scripts/budget.lua
 gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
-gb:deliveries        zset    the newest deliveries, and
-gb:executions        zset    the newest executions -> when they came
+gb:deliveries, gb:executions  zsets  the newest of them -> when they came
 gb:audit             zset    the newest orders of people -> when they were given
 gb:session:<digest>  string  a session on the page
 gb:lane:<lane>       string  somebody has just been told something in a place that takes only so many messages
@@ -24,7 +22,7 @@ gb:rate:<source>     string  when the source may again send as much as its rate 
 import contextlib
 import math
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -37,15 +35,13 @@ from bridge import outputs
 from bridge.clock import Clock
 from bridge.errors import Unreadable
 from bridge.model import Delivery, Durability, Execution, Notification, Status
+from bridge.notes import ALONE, Beside, Fields, NotificationClaim, read_notification, read_notification_claim, written
 from bridge.packing import pack_body, unpack_body
 from bridge.records import (
     RECORD_ERRORS,
     Claim,
     Claims,
     DeliveryRecord,
-    Fields,
-    NewNotification,
-    NotificationClaim,
     Record,
     Step,
     Stored,
@@ -54,11 +50,8 @@ from bridge.records import (
     read_claims,
     read_delivery,
     read_execution,
-    read_notification,
-    read_notification_claim,
     read_stored,
     unreadable,
-    written,
 )
 from bridge.redis_checks import Finding, examine
 from bridge.redis_pool import pool
@@ -163,12 +156,9 @@ class Store:
         outcome: str,
         body: bytes,
         executions: dict[str, Record],
-        told: NewNotification | None = None,
-        queued: Mapping[str, list[NewNotification]] = {},
+        beside: Beside = ALONE,
     ) -> Stored:
         """Store a delivery and everything it causes, or say what it is a duplicate of; raises StoreUnavailable.
-
-        `told` is what whoever gave a command hears of it, `queued` what is told of each execution's having been taken.
 
         Repeated after a lost connection: the attempt's id makes its own earlier call recognisable.
         """
@@ -180,12 +170,13 @@ class Store:
             pack_body(body),
             self.record_seconds,
             self._body_seconds,
-            *((0,) if told is None else (1, *written(told))),
+            " ".join(beside.note.split()),
+            *((0,) if beside.told is None else (1, *written(beside.told))),
         ]
         for execution_id, record in executions.items():
             arguments += [execution_id, msgspec.json.encode(record), int(record.deadline_seconds * 1000)]
             arguments.append("" if record.at_a_time is None else record.at_a_time.written())
-            notes = queued.get(execution_id, [])
+            notes = beside.queued.get(execution_id, [])
             arguments.append(len(notes))
             for note in notes:
                 arguments += written(note, execution_id)

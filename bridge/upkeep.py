@@ -11,8 +11,9 @@ import structlog
 
 from bridge.errors import BridgeError
 from bridge.model import Status
+from bridge.notes import Fields, read_notification_record
 from bridge.parts import Bridge
-from bridge.records import RECORD_ERRORS, Fields, read_execution, read_notification_record
+from bridge.records import RECORD_ERRORS, read_execution
 from bridge.scripting import redis_errors
 from bridge.store import TRIGGER_LEASE_SECONDS, Store
 

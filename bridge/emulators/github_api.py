@@ -1,4 +1,4 @@
-"""GitHub's REST API: a webhook's deliveries, listed page by page and sent again, and what is in repositories.
+"""GitHub's REST API: a webhook's deliveries, listed page by page and sent again, Apps, and what is in repositories.
 
 https://docs.github.com/en/rest/repos/webhooks
 """
@@ -12,9 +12,14 @@ import msgspec
 
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, Script, json_answer
-from bridge.emulators.github_repository import API_VERSION, Repository, not_found
+from bridge.emulators.github_apps import App, app_of
+from bridge.emulators.github_repository import API_VERSION, CALLER, Caller, Repository, not_found
 
-Kind = Literal["list", "attempt", "repository", "other"]
+Kind = Literal["list", "attempt", "repository", "status", "check", "comment", "app", "user", "other"]
+CREATING = frozenset({"status", "check", "comment"})
+"""What a secondary limit counts: 80 a minute.
+https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#about-secondary-rate-limits"""
+MOST_A_MINUTE = 80
 
 
 class HookDelivery(msgspec.Struct, kw_only=True):
@@ -45,8 +50,9 @@ class Record(msgspec.Struct, kw_only=True):
 class GitHubApi(Emulator[Record]):
     """The deliveries of one hook, `hook` being its path such as `repos/o/r/hooks/1`; newest first, as GitHub has them.
 
-    `repositories` are those the token may see and change, `token` being the one accepted. `redeliver` sends an event
-    again and gives the status it was answered with; `answers` are given instead of the normal ones, by kind of request.
+    `repositories` are those the token may see and change, `token` being the one accepted beside those of `apps`.
+    `redeliver` sends an event again and gives the status it was answered with; `answers` are given instead of the
+    normal ones, by kind of request. `clock` gives Unix seconds; `retry_after` is what a secondary limit says.
     """
 
     def __init__(
@@ -58,32 +64,23 @@ class GitHubApi(Emulator[Record]):
         self.redeliver = redeliver
         self.deliveries: list[HookDelivery] = []
         self.repositories: list[Repository] = []
+        self.apps: list[App] = []
         self.answers = Script()
+        self.clock = time.time
+        self.retry_after = "60"
 
     async def handle(self, exchange: Exchange) -> Answer:
         """Route, note and answer one request."""
         kind, delivery_id = self._kind(exchange)
         body = await exchange.body()
         scripted = self.answers.take(kind)
-        if scripted is not None:
-            answer = scripted.answer
-        elif exchange.headers.get("authorization") != f"Bearer {self.token}":
-            answer = json_answer({"message": "Bad credentials"}, 401)
-        elif exchange.headers.get("x-github-api-version", API_VERSION) != API_VERSION:
-            answer = json_answer({"message": "The X-GitHub-Api-Version is not supported"}, 400)
-        elif exchange.path == "/rate_limit":
-            answer = json_answer({"resources": {}})
-        elif kind == "list":
-            answer = self._page(exchange)
-        elif kind == "repository":
-            found = [one for one in self.repositories if one.name == "/".join(exchange.segments[1:3])]
-            answer = found[0].answer(exchange.method, exchange.segments[3:], body) if found else not_found()
-        else:
-            answer = await self._attempt(delivery_id)
+        obeyed = scripted is None or scripted.runs
+        normal = await self._normal(exchange, kind, delivery_id, body) if obeyed else Answer()
+        answer = normal if scripted is None else scripted.answer
         self.journal.append(
             Record(
                 kind=kind,
-                at=time.time(),
+                at=self.clock(),
                 path=exchange.path,
                 status=answer.status,
                 delivery_id=delivery_id,
@@ -92,6 +89,58 @@ class GitHubApi(Emulator[Record]):
             )
         )
         return answer
+
+    async def _normal(self, exchange: Exchange, kind: Kind, delivery_id: int | None, body: bytes) -> Answer:
+        caller = self._caller(exchange)
+        if isinstance(caller, Answer):
+            return caller
+        if exchange.headers.get("x-github-api-version", API_VERSION) != API_VERSION:
+            return json_answer({"message": "The X-GitHub-Api-Version is not supported"}, 400)
+        if isinstance(caller, App):
+            return caller.answer(exchange.method, exchange.segments, body, self.clock())
+        if kind in CREATING and self._too_many():
+            said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+            headers = {"retry-after": self.retry_after} if self.retry_after else {}
+            return json_answer({"message": said}, 403, headers)
+        if kind in ("attempt", "other") and exchange.path != "/rate_limit":
+            return await self._attempt(delivery_id)
+        return self._asked(exchange, kind, body, caller)
+
+    def _asked(self, exchange: Exchange, kind: Kind, body: bytes, caller: Caller) -> Answer:
+        if exchange.path == "/rate_limit":
+            return json_answer({"resources": {}})
+        if kind == "user" and caller.app is None:
+            return json_answer({"id": caller.id, "login": caller.login})
+        if kind in ("user", "app"):
+            return json_answer({"message": "Resource not accessible by integration"}, 403)
+        if kind == "list":
+            return self._page(exchange)
+        found = [one for one in self.repositories if one.name == "/".join(exchange.segments[1:3])]
+        if not found:
+            return not_found()
+        return found[0].answer(exchange.method, exchange.segments[3:], body, query=exchange.query, caller=caller)
+
+    def _caller(self, exchange: Exchange) -> Caller | App | Answer:
+        """Say who asks: a person, an App's installation, or an App as itself, which may do so in a few places only."""
+        token = exchange.headers.get("authorization", "").removeprefix("Bearer ")
+        if token == self.token:
+            return CALLER
+        own = exchange.segments[0] == "app" or exchange.segments[3:] == ("installation",)
+        app = app_of(token, self.apps, self.clock())
+        if isinstance(app, str):
+            return json_answer({"message": app}, 401)
+        if app is not None:
+            return app if own else json_answer({"message": "Bad credentials"}, 401)
+        repository = "/".join(exchange.segments[1:3]) if exchange.segments[0] == "repos" else ""
+        for one in self.apps:
+            found = one.caller(token, repository, self.clock())
+            if found is not None:
+                return found
+        return json_answer({"message": "Bad credentials"}, 401)
+
+    def _too_many(self) -> bool:
+        since = self.clock() - 60
+        return sum(record.kind in CREATING and record.at > since for record in self.journal) >= MOST_A_MINUTE
 
     async def control(self, exchange: Exchange) -> Answer | None:  # noqa: ARG002 - there is nothing to obey
         """Obey nothing: a test steers it in Python."""
@@ -104,7 +153,7 @@ class GitHubApi(Emulator[Record]):
         wanted = path.removeprefix(f"{rest}/").removesuffix("/attempts")
         if exchange.method == "POST" and path == f"{rest}/{wanted}/attempts" and wanted.isdecimal():
             return "attempt", int(wanted)
-        return ("repository" if path.startswith("repos/") and "/hooks/" not in path else "other"), None
+        return _kind_of(exchange.method, exchange.segments), None
 
     def _page(self, exchange: Exchange) -> Answer:
         query = parse_qs(exchange.query)
@@ -130,3 +179,20 @@ class GitHubApi(Emulator[Record]):
                 )
             )
         return json_answer({}, 202)
+
+
+def _kind_of(method: str, segments: tuple[str, ...]) -> Kind:
+    """Say what a request is about, for scripts and limits."""
+    match method, segments:
+        case _, (("app" | "user") as kind, *_):
+            return "app" if kind == "app" else "user"
+        case "POST", ("repos", _, _, "statuses", _):
+            return "status"
+        case (("POST" | "PATCH"), ("repos", _, _, "check-runs", *_)):
+            return "check"
+        case (
+            ("POST" | "PATCH"),
+            (("repos", _, _, "issues", _, "comments") | ("repos", _, _, "issues", "comments", _)),
+        ):
+            return "comment"
+    return "repository" if segments[0] == "repos" and "hooks" not in segments else "other"

@@ -12,20 +12,20 @@ from urllib.parse import urljoin
 from uuid import UUID, uuid5
 
 import msgspec
-from msgspec import field, structs
+from msgspec import structs
 
 from bridge import comfy_answers
 from bridge.addresses import Guard, base_url, networks, origin
 from bridge.answers import json_object
 from bridge.comfy_dialects import JSON, V1, V2, signed, where
-from bridge.comfy_graph import RANDOM, Graph, Place, drawn, filled, misplaced, no_seed, no_value, read
 from bridge.comfy_live import Live
+from bridge.comfy_template import ComfyTemplate, filled_in, problems
 from bridge.comfy_uploads import Fetched, fetch
 from bridge.contracts import Engine
 from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Throttled, Transient
 from bridge.model import Progress
 from bridge.outbound import Answer, Outbound
-from bridge.rules import Template, Variable
+from bridge.rules import Template
 from bridge.runs import AtLeastOne, Budget, Complaint, Order, Snapshot, Started
 from bridge.secret import Secret
 
@@ -38,44 +38,6 @@ _SHUT_EYES_SECONDS = 60.0
 _KEYS = UUID("5b0d2a5e-5f0c-5f5c-9d2b-3b7f4f0f6c11")
 """The namespace of our idempotency keys."""
 _TAKEN = "idempotency_key_reuse"
-
-
-class ComfyVariable(Variable, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An input of a node: its text becomes what the workflow has there, text, a number, or true or false."""
-
-    input: str | list[str] = ""
-    """Which input of which node it is, such as "6.text"; a list where one value goes to several."""
-    seed: bool = False
-    """Whether it is a seed: a whole number, or `random`, which is drawn anew for each execution."""
-    upload: bool = False
-    """Whether its value is the URL of a file, which is uploaded to Comfy first."""
-
-    def places(self) -> list[Place]:
-        """Read `input`; ValueError says what is wrong with it."""
-        return [Place.read(text) for text in ([self.input] if isinstance(self.input, str) else self.input)]
-
-    def problem(self, value: str) -> str | None:
-        """Say, too, why a value is no seed."""
-        return super().problem(value) or (no_seed(value) if self.seed else None)
-
-
-class ComfyTemplate(Template, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A workflow's file in API format, named relative to the configuration."""
-
-    variables: dict[str, ComfyVariable] = field(default_factory=dict)  # type: ignore[assignment]  # only read
-    """What is filled in, by name; a rule that gives anything else is a mistake."""
-    outputs: dict[str, str] = field(default_factory=dict)
-    """Names for outputs: name -> node id; without one an output has its node's id."""
-    partner_nodes: bool = False
-    """Whether it has Partner Nodes, which need a key inside the request."""
-
-    def settled(self, variables: dict[str, str], execution_id: str) -> dict[str, str]:
-        """Draw the seeds that are `random`: for one execution always the same."""
-        seeds = {name for name, variable in self.variables.items() if variable.seed}
-        return {
-            name: drawn(value, f"{execution_id} {name}") if name in seeds else value
-            for name, value in variables.items()
-        }
 
 
 class ComfyBudget(Budget, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,22 +80,13 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         return base_url(self.base_url), self.api_key.text()
 
     def files(self, template: Template, folder: Path) -> Iterator[Path]:
-        """Name the workflow's file."""
-        yield folder / template.id
+        """Name the workflow's file; what no file can be called is told as a problem."""
+        if "\0" not in template.id:
+            yield folder / template.id
 
     def problems(self, template: Template, folder: Path) -> Iterator[Complaint]:
         """Look into the workflow's file: whether it is one, and has what the variables name, as their defaults want."""
-        try:
-            graph = read(folder / template.id)
-        except ValueError as error:
-            yield ("id",), str(error)
-            graph = {}
-        variables = template.variables if isinstance(template, ComfyTemplate) else {}
-        for name, variable in variables.items():
-            yield from _problems(graph, name, variable)
-        for name, node in template.outputs.items() if isinstance(template, ComfyTemplate) else ():
-            if graph and node not in graph:
-                yield ("outputs", name), misplaced(graph, Place(node, "")) or ""
+        return problems(template, folder)
 
     async def prepare(self, outbound: Outbound, order: Order) -> Order:
         """Upload the files that variables name by URL; repeating that is harmless.
@@ -157,7 +110,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         v1 has no idempotency key, so there what is ambiguous stays so. Raises Transient (Throttled), Permanent
         (Blocked) or Ambiguous.
         """
-        graph = await asyncio.to_thread(_filled, order)
+        graph = await asyncio.to_thread(filled_in, order)
         body: dict[str, Any] = {self._api.graph: graph}
         if order.options.get("partner_nodes"):
             body["extra_data"] = {"api_key_comfy_org": (self.partner_key or self.api_key).text()}
@@ -172,10 +125,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """Submit under a key that Comfy takes once: so what is not known may be sent again, and what is taken stays."""
         headers = {"idempotency-key": str(uuid5(_KEYS, key))}
         try:
-            answer = await self._submit(outbound, content, headers, not_after)
-            if answer.status < 500:  # noqa: PLR2004
-                return self._started(answer)
-            first = self._words(answer)
+            return self._started(await self._submit(outbound, content, headers, not_after))
         except Ambiguous as error:
             first = str(error)
         try:
@@ -222,7 +172,7 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         """
         try:
             answer = await self._get(outbound, self._api.job(remote_id), self._headers())
-        except (Ambiguous, Permanent) as error:
+        except Permanent as error:
             raise Transient(str(error)) from None
         if answer.status != 200:  # noqa: PLR2004 - OK
             raise self._no_answer(answer)
@@ -270,9 +220,12 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
 
     async def _get(self, outbound: Outbound, path: str, headers: Mapping[str, str]) -> Answer:
         url = base_url(self.base_url) + path
-        return await outbound.request(
-            "GET", url, headers=headers, timeout_seconds=_FETCH_SECONDS, max_bytes=_MAX_ANSWER_BYTES
-        )
+        try:
+            return await outbound.request(
+                "GET", url, headers=headers, timeout_seconds=_FETCH_SECONDS, max_bytes=_MAX_ANSWER_BYTES
+            )
+        except Ambiguous as error:
+            raise Transient(str(error)) from None  # a question may be asked twice
 
     async def _post(
         self, outbound: Outbound, path: str, content: bytes | None, kind: str, timeout_seconds: float
@@ -342,50 +295,3 @@ class Comfy(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     def _hide(self, text: str) -> str:
         text = self.api_key.hide(text)
         return text if self.partner_key is None else self.partner_key.hide(text)
-
-
-def _filled(order: Order) -> Graph:
-    """Read the workflow's file and fill it in; raises Permanent."""
-    try:
-        graph = read(order.folder / order.template_id)
-        values: dict[str, tuple[list[Place], Any]] = {
-            name: (
-                ComfyVariable(input=order.variable_options.get(name, {}).get("input", "")).places(),
-                order.prepared.get(name, value),
-            )
-            for name, value in order.variables.items()
-            # Without a file to upload the workflow keeps its own.
-            if value or not order.variable_options.get(name, {}).get("upload")
-        }
-    except ValueError as error:
-        raise Permanent(str(error)) from None
-    return filled(graph, values)
-
-
-def _problems(graph: Graph, name: str, variable: ComfyVariable) -> Iterator[Complaint]:
-    """Say what is wrong with where a variable goes; of a workflow that cannot be read, nothing is known."""
-    if not variable.input:
-        yield ("variables", name), f'variable {name!r} names no `input:`, such as "6.text"'
-        return
-    if variable.seed and variable.upload:
-        yield ("variables", name, "upload"), f"variable {name!r} cannot be a seed and a file"
-    try:
-        places = variable.places()
-    except ValueError as error:
-        yield ("variables", name, "input"), str(error)
-        return
-    for place in places if graph else ():
-        problem = misplaced(graph, place)
-        if problem is not None:
-            yield ("variables", name, "input"), problem
-            continue
-        said = [("default", variable.default), *(("choices", choice) for choice in variable.choices or ())]
-        for key, value in said:
-            drawn_later = variable.upload or (variable.seed and value == RANDOM)
-            if value is not None and not drawn_later and (wrong := no_value(graph, place, value)):
-                yield ("variables", name, key), f"variable {name!r} {wrong}"
-        if variable.seed and no_value(graph, place, "0"):
-            yield (
-                ("variables", name, "seed"),
-                f"variable {name!r}: no whole number is there, as a seed would be",
-            )

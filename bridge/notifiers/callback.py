@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from bridge.addresses import HTTPS_PORT, Guard, networks, parse, port_of
-from bridge.contracts import Message, Notifier
+from bridge.contracts import Notifier
 from bridge.duration import Duration
 from bridge.errors import EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import Execution, Status
+from bridge.model import Execution, Message, Status
 from bridge.outbound import Outbound
 from bridge.scheme import PRESETS
 from bridge.signatures import Secrets, check_keys, keys, sign

@@ -16,12 +16,12 @@ from msgspec import Struct, field
 
 from bridge import slack_api, slack_message
 from bridge.addresses import base_url
-from bridge.contracts import Message, Notifier, said_of
+from bridge.contracts import Notifier
 from bridge.credentials import Concealed
 from bridge.duration import Duration
 from bridge.errors import EvaluationError, Permanent
 from bridge.expressions import Text
-from bridge.model import Execution, Press, Status
+from bridge.model import Execution, Message, Press, Status, said_of
 from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.slack_api import API_URL, RESPONSE_GUARD, RESPONSE_HOST, NotThere, Unchangeable
@@ -87,8 +87,10 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     def lane(self, address: Mapping[str, str]) -> str:
         """Name the channel: about one message a second may be written there."""
-        where = f"{self.api_url} {address.get('channel', '')}"
-        return f"slack {hashlib.sha256(where.encode()).hexdigest()[:_DIGITS]}" if address.get("channel") else ""
+        if self._key() is None or "channel" not in address:
+            return ""  # a response URL has limits of its own
+        where = f"{self.api_url} {address['channel']}"
+        return f"slack {hashlib.sha256(where.encode()).hexdigest()[:_DIGITS]}"
 
     async def allows(self, outbound: Outbound, press: Press, user: str, now: float) -> str | None:
         """Hold a button to its signature, its time and who may use it."""

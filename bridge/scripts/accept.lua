@@ -1,7 +1,7 @@
 -- Store one delivery with every execution it causes: all of it or nothing, in one round trip.
 -- KEYS  due, bell, outbox
 -- ARGV  delivery id, attempt (repeats of one call carry the same), record (JSON), outcome, body,
---       seconds to keep the record, seconds to keep the body,
+--       seconds to keep the record, seconds to keep the body, note for the executions' history ('': none),
 --       how many notifications there are of the delivery itself (0 or 1), and them, as outbox.lua has them,
 --       then per execution: id, record (JSON), milliseconds it may wait to be sent, its group ('': none; group.lua),
 --       how many notifications there are of it, and them
@@ -40,14 +40,15 @@ end
 -- A full Redis refuses a script at its first write only, and only if that write takes memory: so this one, no DEL.
 redis.call('SET', 'gb:b:' .. ARGV[1], ARGV[5], 'EX', ARGV[7])
 local ids, turns = {}
-local i = 9 + 4 * ARGV[8]
+local i = 10 + 4 * ARGV[9]
 while i <= #ARGV do
   local id = ARGV[i]
   local key = 'gb:x:' .. id
   ids[#ids + 1] = id
   redis.call('DEL', key)
   redis.call('HSET', key, 'record', ARGV[i + 1], 'status', 'queued', 'attempts', 0, 'created', now,
-    'deadline', now + tonumber(ARGV[i + 2]), 'history', now .. ' queued')
+    'deadline', now + tonumber(ARGV[i + 2]),
+    'history', now .. ' queued' .. (ARGV[8] ~= '' and ' ' .. ARGV[8] or ''))
   redis.call('EXPIRE', key, ARGV[6])
   local at = now
   if ARGV[i + 3] ~= '' then
@@ -66,7 +67,7 @@ redis.call('DEL', delivery)
 redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', ARGV[4], 'received', now,
   'executions', table.concat(ids, ' '))
 redis.call('EXPIRE', delivery, ARGV[6])
-for note in each_note(9, 8 + 4 * ARGV[8]) do
+for note in each_note(10, 9 + 4 * ARGV[9]) do
   write_note(KEYS[3], delivery, 'notification', note, now, now, ARGV[6])
 end
 -- What is newest, for lists: bounded, so that it costs the same however much comes.

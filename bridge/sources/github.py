@@ -17,12 +17,12 @@ from bridge import github_comments, github_events, smallest
 from bridge.addresses import base_url
 from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
-from bridge.contracts import Acknowledgement, Message, Reception, Request, Source
+from bridge.contracts import Reception, Request, Source
 from bridge.errors import Malformed, Permanent, UnsupportedMedia
 from bridge.github_api import GITHUB_API, ask, probe, repository_path
 from bridge.github_facts import DOCUMENTS, ORIGINS, find
 from bridge.github_values import commit
-from bridge.model import Event
+from bridge.model import Acknowledgement, Event, Message, Press
 from bridge.outbound import Outbound
 from bridge.paths import at
 from bridge.reconcile import GitHubHook, Reconcile
@@ -34,6 +34,8 @@ from bridge.signing import Signing
 # Neither header is signed, so neither is taken as it comes.
 _EVENT = re.compile(r"[a-z0-9_]{1,64}")
 _GUID = re.compile(r"[!-~]{1,128}")
+_EXECUTION = re.compile(r"x_[a-z2-7]{24}")
+"""What `decision.derived_id` calls an execution: no check of anybody else's goes by such an id."""
 _COMPLETE_SECONDS = 4.0
 """GitHub gives up on a delivery after 10 s, and storing it may take 2.5."""
 
@@ -127,6 +129,7 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
             query=dict(request.query),
             facts={**find(name, body), **github_comments.facts(command)},
             command=command,
+            press=_press(name, body),
             ignored="GitHub's ping says that the webhook is set up; it starts nothing" if name == "ping" else None,
         )
 
@@ -208,6 +211,20 @@ class GitHub(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag=
             requests.append((f"{base}/{where['number']}/{place}", {"body": said["comment"]}))
         for url, content in requests:
             await ask(outbound, self.token.text(), "POST", url, content, now=message.now)
+
+
+def _press(event: str, body: dict[str, Any]) -> Press | None:
+    """Return what 'Re-run' under one of our checks asks for; GitHub sends it to the check's own App only.
+
+    'Re-run all checks' (check_suite) names no execution: that is for rules to take.
+    https://docs.github.com/en/webhooks/webhook-events-and-payloads#check_run
+    """
+    execution, by = at(body, "check_run.external_id"), at(body, "sender.login")
+    if event != "check_run" or body.get("action") != "rerequested" or not isinstance(execution, str):
+        return None
+    if not _EXECUTION.fullmatch(execution) or not isinstance(by, str):
+        return None
+    return Press(action="again", execution_id=execution, by=by, value=f"app {at(body, 'check_run.app.id')}")
 
 
 def _read_body(request: Request) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bridge import slack_api, slack_events
 from bridge.addresses import base_url
 from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
-from bridge.contracts import Acceptance, Acknowledgement, Message, Reception, Reply, Request, Skipped, Source
+from bridge.contracts import Acceptance, Reception, Reply, Request, Skipped, Source
 from bridge.credentials import Concealed
 from bridge.errors import (
     AttemptError,
@@ -29,7 +29,7 @@ from bridge.errors import (
     TooMany,
     UnsupportedMedia,
 )
-from bridge.model import Command, Event
+from bridge.model import Acknowledgement, Command, Event, Message
 from bridge.mrkdwn import escape, plain, unescape
 from bridge.outbound import Outbound
 from bridge.scheme import PRESETS

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from bridge.model import Status
-from bridge.records import DeliveryRecord, NewNotification, Recipient, Record, Step
+from bridge.notes import NewNotification
+from bridge.records import DeliveryRecord, Recipient, Record, Step
 from bridge.store import Store
 
 WAVE = 100

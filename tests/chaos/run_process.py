@@ -7,7 +7,7 @@ import os
 import signal
 from functools import partial
 
-from bridge import cli, leases, pipeline, reports, store, tracker
+from bridge import cli, leases, pipeline, polling, reports, store, tracker
 from bridge.engines import genesis
 from bridge.faults import armed
 
@@ -28,7 +28,9 @@ def shorten() -> None:
 
 def stop_there(spec: str) -> None:
     """Stop (SIGSTOP) at a point instead of dying there: as a paused machine does, or one that swaps."""
-    pipeline.point = reports.point = tracker.point = armed(spec, partial(os.kill, os.getpid(), signal.SIGSTOP))
+    pipeline.point = polling.point = reports.point = tracker.point = armed(
+        spec, partial(os.kill, os.getpid(), signal.SIGSTOP)
+    )
 
 
 if __name__ == "__main__":

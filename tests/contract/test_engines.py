@@ -13,9 +13,11 @@ import msgspec
 import pytest
 
 from bridge.budgets import buckets
+from bridge.comfy_template import ComfyTemplate
 from bridge.contracts import Engine
 from bridge.engines import ENGINES
 from bridge.engines.agentifyme import AgentifyMe, AgentifyMeTemplate
+from bridge.engines.comfy import Comfy
 from bridge.engines.genesis import Genesis
 from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
 from bridge.model import Progress, Status
@@ -73,6 +75,8 @@ class World(msgspec.Struct, frozen=True):
     """A run's state."""
     template: Template
     """One with which nothing is wrong."""
+    paid_429: bool = False
+    """Whether a trigger's 429 that names no time is about paying."""
 
 
 def _genesis(base_url):
@@ -83,23 +87,52 @@ def _order(**variables):
     return Order(template_id=WORKFLOW, variables=variables, execution_id="x_1")
 
 
+def _comfy(api):
+    return lambda base_url: Comfy(api_key=Secret("env: KEY", KEY.encode()), base_url=base_url, api=api, live=False)
+
+
+DATA = Path(__file__).parent.parent / "data"
+_WORKFLOW_FILE = "comfy_workflow.json"
+_COMFY_ORDER = Order(
+    template_id=_WORKFLOW_FILE,
+    variables={"prompt": "a dog"},
+    execution_id="x_1",
+    variable_options={"prompt": {"input": "6.text"}},
+    folder=DATA,
+    key="x_1 trigger",
+)
 WORLDS = {
-    Genesis: World(
+    "Genesis": World(
         _genesis,
         _order(target_url="https://preview.example.com"),
         answer(200, json.dumps({"success": True, "executionId": RUN})),
         answer(200, json.dumps({"id": RUN, "status": "running", "blockCount": 5, "completedBlocks": 2})),
         Template(engine="e", id=WORKFLOW),
     ),
-    AgentifyMe: World(
+    "AgentifyMe": World(
         lambda base_url: AgentifyMe(api_key=Secret("env: KEY", KEY.encode()), endpoint="my-agent", base_url=base_url),
         Order(template_id="summarize", variables={"text": "long"}, execution_id="x_1"),
         answer(202, json.dumps({"jobId": RUN, "status": "pending"})),
         answer(200, json.dumps({"jobId": RUN, "status": "running"})),
         AgentifyMeTemplate(engine="e", id="summarize"),
     ),
+    "Comfy v1": World(
+        _comfy("v1"),
+        _COMFY_ORDER,
+        answer(200, json.dumps({"prompt_id": RUN, "number": 1, "node_errors": {}})),
+        answer(200, json.dumps({"id": RUN, "status": "in_progress"})),
+        ComfyTemplate(engine="e", id=_WORKFLOW_FILE),
+        paid_429=True,
+    ),
+    "Comfy v2": World(
+        _comfy("v2"),
+        _COMFY_ORDER,
+        answer(201, json.dumps({"id": RUN, "status": "queued"})),
+        answer(200, json.dumps({"id": RUN, "status": "running"})),
+        ComfyTemplate(engine="e", id=_WORKFLOW_FILE),
+    ),
 }
-every_engine = pytest.mark.parametrize("world", WORLDS.values(), ids=[engine.__name__ for engine in WORLDS])
+every_engine = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 
 
 @pytest.fixture
@@ -113,12 +146,12 @@ def _soon():
     return time.monotonic() + 60
 
 
-async def _trigger(outbound, script, world=WORLDS[Genesis]):
+async def _trigger(outbound, script, world=WORLDS["Genesis"]):
     async with serve(script) as server:
         return await world.make(server.url("")).trigger(outbound, world.order, _soon())
 
 
-async def _fetch(outbound, script, world=WORLDS[Genesis]) -> Snapshot:
+async def _fetch(outbound, script, world=WORLDS["Genesis"]) -> Snapshot:
     async with serve(script) as server:
         return await world.make(server.url("")).fetch(outbound, RUN)
 
@@ -132,7 +165,7 @@ async def _seen(outbound, **execution: Any) -> Snapshot:
 
 def test_every_engine_is_held_to_this():
     """An engine that is not in WORLDS is not tested."""
-    assert set(WORLDS) == set(ENGINES)
+    assert {type(world.make("https://a.example.com")) for world in WORLDS.values()} == set(ENGINES)
 
 
 @every_engine
@@ -195,8 +228,12 @@ async def test_the_key_is_in_no_message(outbound, world, status, shape):
 @every_engine
 @pytest.mark.parametrize(("wish", "seconds"), [({}, None), ({"retry-after": "7"}, 7.0)])
 async def test_too_many_is_about_the_key(outbound, world, wish, seconds):
-    """429 holds everybody back who has the key, for as long as it asks."""
-    for attempt in (_trigger, _fetch):
+    """429 holds everybody back who has the key, for as long as it asks; or is about paying, which holds it as well."""
+    about_paying = world.paid_429 and seconds is None
+    if about_paying:
+        with pytest.raises(Blocked):
+            await _trigger(outbound, always(answer(429, "slow down", wish)), world)
+    for attempt in [_fetch] if about_paying else [_trigger, _fetch]:
         with pytest.raises(Throttled) as failed:
             await attempt(outbound, always(answer(429, "slow down", wish)), world)
         assert failed.value.retry_after == seconds
@@ -241,7 +278,7 @@ def test_a_budget_is_its_keys(world):
 def test_nothing_is_wrong_with_a_good_template(world):
     """Its own kind of template is one it takes."""
     assert isinstance(world.template, world.make("https://a.example.com").template)
-    assert list(world.make("https://a.example.com").problems(world.template, Path())) == []
+    assert list(world.make("https://a.example.com").problems(world.template, world.order.folder)) == []
 
 
 @every_engine
@@ -294,7 +331,7 @@ async def test_a_cancelled_attempt_leaves_nothing_behind(outbound, world):
 
 async def test_genesis_is_asked_as_its_guide_says(outbound):
     """A trigger is a POST of the variables as a flat object of texts, with the key in its header."""
-    async with serve(always(WORLDS[Genesis].taken)) as server:
+    async with serve(always(WORLDS["Genesis"].taken)) as server:
         started = await _genesis(server.url("/prefix/")).trigger(outbound, _order(a="ä", b=""), _soon())
         [request] = server.requests
     assert (started.remote_id, started.url) == (RUN, None)
@@ -306,7 +343,7 @@ async def test_genesis_is_asked_as_its_guide_says(outbound):
 
 async def test_genesis_ids_stay_within_their_path_segment(outbound):
     """An id with a slash or dots in it cannot lead to another address."""
-    async with serve(always(WORLDS[Genesis].running)) as server:
+    async with serve(always(WORLDS["Genesis"].running)) as server:
         engine = _genesis(server.url(""))
         await engine.fetch(outbound, "../../other?x=/#")
         assert server.requests[0].target == "/api/executions/..%2F..%2Fother%3Fx%3D%2F%23"
@@ -382,7 +419,7 @@ async def test_genesis_success_without_a_usable_id_is_ambiguous(outbound, reply)
 
 async def test_genesis_is_spared_what_it_would_refuse(outbound):
     """More than 10 MB of variables is refused here, and the limit counts bytes of JSON."""
-    async with serve(always(WORLDS[Genesis].taken)) as server:
+    async with serve(always(WORLDS["Genesis"].taken)) as server:
         engine = _genesis(server.url(""))
         with pytest.raises(Permanent, match="10,000,001 bytes"):
             await engine.trigger(outbound, _order(a="x" * (10_000_001 - 8)), _soon())
@@ -572,7 +609,7 @@ async def test_genesis_with_our_eyes_shut_the_run_goes_on(outbound, status, head
 
 async def test_genesis_with_a_key_that_cannot_be_sent(outbound):
     """A key with a line break in it refuses a trigger, is no verdict on a run, and is not shown."""
-    async with serve(always(WORLDS[Genesis].running)) as server:
+    async with serve(always(WORLDS["Genesis"].running)) as server:
         engine = Genesis(api_key=Secret("env: KEY", b"s3cret\nkey"), base_url=server.url(""))
         with pytest.raises(Permanent, match="line break") as refused:
             await engine.trigger(outbound, _order(), _soon())

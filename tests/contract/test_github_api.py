@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from bridge.contracts import Message, Request
+from bridge.contracts import Request
 from bridge.emulators import github as sender
 from bridge.emulators.exchange import Answer
 from bridge.emulators.github_api import GitHubApi
@@ -13,6 +13,7 @@ from bridge.emulators.github_repository import Comment, Repository
 from bridge.emulators.serving import Server
 from bridge.errors import Ambiguous, Permanent, Transient
 from bridge.github_api import ask, repository_path, wait_seconds
+from bridge.model import Message
 from bridge.outbound import Answer as Answered
 from bridge.outbound import Outbound
 from bridge.secret import Secret

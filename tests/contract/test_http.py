@@ -506,6 +506,31 @@ async def test_waiting_for_a_connection_counts_against_the_deadline():
         await asyncio.gather(first, return_exceptions=True)
 
 
+class Kept:
+    """Something beside the connections."""
+
+    def __init__(self, tls):
+        self.tls = tls
+        self.closed = 0
+
+    async def aclose(self):
+        """Count how often."""
+        self.closed += 1
+
+
+async def test_what_is_kept_beside_the_connections_is_made_once_for_each_key():
+    """With what TLS trusts here, and closed with the client: engines keep a WebSocket there."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    async with Outbound(user_agent="tests", ssl_context=context) as client:
+        first = client.beside(("a", 1), Kept)
+        assert client.beside(("a", 1), Kept) is first
+        other = client.beside(("a", 2), Kept)
+        assert other is not first
+        assert first.tls is context
+        assert (first.closed, other.closed) == (0, 0)
+    assert (first.closed, other.closed) == (1, 1)
+
+
 async def test_a_closed_client_sends_nothing():
     """After aclose a request is transient; one under way at that moment ends, and its connection is not kept."""
     gate = asyncio.Event()

@@ -16,17 +16,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
-from bridge.contracts import Message, Notifier
+from bridge.contracts import Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
 from bridge.expressions import Text
-from bridge.model import FINAL, Change, Execution, Link, Notification, Press, Progress, Status
+from bridge.model import FINAL, Change, Execution, Link, Message, Notification, Press, Progress, Status
 from bridge.notifiers import NOTIFIERS
 from bridge.notifiers.callback import Callback
+from bridge.notifiers.github_check import GitHubCheck
+from bridge.notifiers.github_comment import GitHubComment
+from bridge.notifiers.github_status import GitHubStatus
 from bridge.notifiers.slack import Buttons, Slack, SlackReply
 from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.urls import Url
+from tests.github_keys import PRIVATE_KEY
 from tests.http_server import always, answer, in_turn, serve
 
 CREATED = "2026-03-16T10:00:00.000Z"
@@ -73,6 +77,9 @@ def _reply(origin, token=TOKEN):
     return SlackReply(token=None if token is None else _secret(token), api_url=f"{origin}/api")
 
 
+COMMIT = {"repo": "o/r", "sha": "6113728f27ae82c7b1a177c8d03f9e96e0adf246"}
+
+
 class World(msgspec.Struct, frozen=True):
     """How one notifier is configured towards a server, and what its receiver answers when all is well."""
 
@@ -81,6 +88,11 @@ class World(msgspec.Struct, frozen=True):
     """What the event carries, of what the notifier needs."""
     success: bytes
     credentials: tuple[str, ...]
+    made: str | None = None
+    """What an earlier message has made, where that makes the next one a single request."""
+    methods: tuple[str, ...] = ("POST",)
+    patience: float | None = None
+    """How long it waits where it is told to slow down, but not for how long."""
 
 
 WORLDS = {
@@ -94,6 +106,31 @@ WORLDS = {
         answer(200, b'{"ok":true,"channel":"C1","ts":"1.2"}'),
         (TOKEN, "s3cret-path"),
     ),
+    GitHubStatus: World(
+        lambda origin: GitHubStatus(token=_secret(TOKEN), api_url=origin),
+        lambda _: COMMIT,
+        answer(201, b'{"id":1}'),
+        (TOKEN,),
+        patience=60,
+    ),
+    GitHubCheck: World(
+        lambda origin: GitHubCheck(app_id=7, private_key=_secret(PRIVATE_KEY), api_url=origin),
+        lambda _: COMMIT,
+        answer(201, b'{"id":1,"token":"ghs_t0ken","expires_at":"2030-01-01T00:00:00Z"}'),
+        ("PRIVATE KEY", "eyJ", "ghs_t0ken"),
+        made="1",
+        methods=("GET", "POST", "PATCH"),
+        patience=60,
+    ),
+    GitHubComment: World(
+        lambda origin: GitHubComment(token=_secret(TOKEN), api_url=origin),
+        lambda _: {"repo": "o/r", "number": 7},
+        answer(200, b'{"id":1,"user":{"id":1},"body":"<!-- genesis-bridge: e2e-on-preview | x -->"}'),
+        (TOKEN,),
+        made="1",
+        methods=("GET", "GET", "PATCH"),
+        patience=60,
+    ),
 }
 every_notifier = pytest.mark.parametrize("world", WORLDS.values(), ids=[notifier.__name__ for notifier in WORLDS])
 
@@ -105,14 +142,15 @@ async def outbound():
         yield opened
 
 
-def _message(notifier, names, execution=EXECUTION, now=NOW):
-    return Message(id="msg_1", body=notifier.compose(execution), address=notifier.address(names), attempt=1, now=now)
+def _message(notifier, names, execution=EXECUTION, now=NOW, made=None):
+    body, address = notifier.compose(execution), notifier.address(names)
+    return Message(id="msg_1", body=body, address=address, attempt=1, now=now, made=made)
 
 
 async def _send(outbound, world, script):
     async with serve(script) as server:
         notifier = world.make(server.url(""))
-        await notifier.send(outbound, _message(notifier, world.names(server.url(""))))
+        await notifier.send(outbound, _message(notifier, world.names(server.url("")), made=world.made))
         return server.requests
 
 
@@ -126,12 +164,12 @@ def test_every_notifier_is_held_to_this():
 
 @every_notifier
 async def test_success_is_one_request(outbound, world):
-    """A message is posted as JSON, once, with the same content on every attempt."""
+    """A message is sent as JSON, once, with the same content on every attempt, after what has to be asked first."""
     requests = await _send(outbound, world, always(world.success))
-    assert [request.method for request in requests] == ["POST"]
-    assert requests[0].headers["content-type"].startswith("application/json")
-    assert requests[0].headers["user-agent"].startswith("genesis-bridge/")
-    assert requests[0].body == (await _send(outbound, world, always(world.success)))[0].body
+    assert tuple(request.method for request in requests) == world.methods
+    assert requests[-1].headers["content-type"].startswith("application/json")
+    assert requests[-1].headers["user-agent"].startswith("genesis-bridge/")
+    assert requests[-1].body == (await _send(outbound, world, always(world.success)))[-1].body
 
 
 @every_notifier
@@ -162,7 +200,8 @@ def test_ends_and_reviews_are_told(world):
     notifier = world.make("https://x.example.com")
     assert all(notifier.wants(status) for status in (*FINAL, Status.REVIEW_PENDING))
     assert not any(notifier.wants(status) for status in (Status.STARTING, Status.RUNNING))
-    assert notifier.wants(Status.QUEUED) is notifier.living  # what can be changed later may be told early
+    in_place = (GitHubStatus, GitHubCheck, GitHubComment, Slack, SlackReply)  # what is changed may be told early
+    assert notifier.wants(Status.QUEUED) == isinstance(notifier, in_place)
 
 
 @every_notifier
@@ -201,7 +240,7 @@ async def test_receivers_in_trouble_are_tried_again_at_their_pace(outbound, worl
     """429 and 5xx are transient, and Retry-After counts."""
     with pytest.raises(Transient) as failed:
         await _send(outbound, world, always(answer(status, "slow down", headers)))
-    assert failed.value.retry_after == seconds
+    assert failed.value.retry_after == (seconds if status != 429 or headers else world.patience)
 
 
 async def _echo(request, writer, status):
@@ -233,7 +272,7 @@ async def test_a_cancelled_attempt_leaves_nothing_behind(outbound, world):
     """Cancelling passes through at once, and the next attempt works."""
     async with serve(always()) as server:
         notifier = world.make(server.url(""))
-        message = _message(notifier, world.names(server.url("")))
+        message = _message(notifier, world.names(server.url("")), made=world.made)
         attempt = asyncio.create_task(notifier.send(outbound, message))
         await server.received(1)
         attempt.cancel()
@@ -805,6 +844,7 @@ def test_a_channel_is_one_lane():
     assert one.lane({"channel": "C1"}) != other.lane({"channel": "C1"})
     assert one.lane({"channel": "C1"}) != one.lane({"channel": "C2"})
     assert one.lane({}) == ""
+    assert _reply("https://slack.com", token=None).lane({"channel": "C1"}) == ""
 
 
 # ------------------------------------------------------------------------------------------------------------ buttons

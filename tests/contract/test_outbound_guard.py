@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from bridge import connections
-from bridge.contracts import Message
 from bridge.errors import AttemptError, EvaluationError, Permanent
+from bridge.model import Message
 from bridge.notifiers.callback import Callback
 from bridge.outbound import Outbound
 from bridge.secret import Secret

@@ -181,6 +181,70 @@ async def test_a_new_bad_file_can_be_mended_on_its_own(watched: Watched) -> None
     assert [path.name for path in watched.adopted[-1].files] == ["bridge.yaml", "more.yaml"]
 
 
+COMFY = """\
+engines: {comfy: {type: comfy, api_key: {file: PATH}}}
+templates: {shot: {engine: comfy, id: flow.json, variables: {prompt: {input: "6.text"}}}}
+"""
+FLOW = '{"6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat"}}}'
+
+
+@pytest.fixture
+async def drawing(tmp_path: Path) -> AsyncIterator[Watched]:
+    """Watch a configuration with a template whose workflow lies beside it."""
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "flow.json").write_text(FLOW)
+    (tmp_path / "rules/comfy.yaml").write_text(COMFY.replace("PATH", str(tmp_path / "secret")))
+    built = Watched(tmp_path)
+    running = asyncio.create_task(built.reloader.run())
+    yield built
+    built.reloader.stop()
+    await asyncio.wait_for(running, 5)
+
+
+async def test_a_workflow_that_changes_is_a_change(drawing: Watched) -> None:
+    """Once; and made anew with the same bytes it is none."""
+    drawing.write("flow.json", FLOW)
+    await drawing.looks()
+    assert (drawing.reads, drawing.adopted) == (0, [])
+    drawing.write("flow.json", FLOW.replace("cat", "dog"))
+    await drawing.until(lambda: bool(drawing.adopted))
+    await drawing.looks()
+    [config] = drawing.adopted
+    assert drawing.reads == 1
+    assert config.hash == load(drawing.main, {}).hash
+
+
+async def test_a_workflow_that_no_longer_fits_keeps_the_last_good_one(drawing: Watched) -> None:
+    """It is told with its place in the configuration, until the workflow is mended on its own."""
+    with log.kept_in_memory() as lines:
+        drawing.write("flow.json", FLOW.replace("text", "txt"))
+        await drawing.until(lambda: drawing.reloader.refused == 1)
+    assert "unknown input 'text': did you mean 'txt'?" in lines.getvalue()
+    assert drawing.adopted == []
+    drawing.write("flow.json", FLOW.replace("cat", "dog"))
+    await drawing.until(lambda: bool(drawing.adopted))
+    assert drawing.reloader.refused == 0
+
+
+async def test_a_workflow_that_is_gone_keeps_the_last_good_one(drawing: Watched) -> None:
+    """Until it is there again."""
+    (drawing.place / "flow.json").unlink()
+    await drawing.until(lambda: drawing.reloader.refused == 1)
+    drawing.write("flow.json", FLOW)
+    await drawing.until(lambda: drawing.reloader.refused == 0)
+    assert [config.hash for config in drawing.adopted] == [load(drawing.main, {}).hash]
+
+
+async def test_a_workflow_that_appears_after_a_refusal_is_noticed(watched: Watched) -> None:
+    """Only the refused configuration names it: whoever copies the YAML first need not touch it again."""
+    watched.write("rules/comfy.yaml", COMFY.replace("PATH", str(watched.place / "secret")))
+    await watched.until(lambda: watched.reloader.refused == 1)
+    await watched.looks()
+    watched.write("flow.json", FLOW)
+    await watched.until(lambda: bool(watched.adopted))
+    assert watched.adopted[-1].attached == (watched.place / "flow.json",)
+
+
 async def test_a_file_that_is_still_being_written_is_left_alone(watched: Watched) -> None:
     """Only what two looks find the same is read."""
     text = watched.main.read_text()

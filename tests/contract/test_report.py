@@ -7,9 +7,9 @@ import pytest
 from msgspec import structs
 
 from bridge.config import Config
-from bridge.contracts import Message, Notifier
+from bridge.contracts import Notifier
 from bridge.errors import Ambiguous, Permanent, Transient
-from bridge.model import Execution, Notification, Status
+from bridge.model import Execution, Message, Notification, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.reports import NOTIFICATION_SCHEDULE_SECONDS, report

@@ -2,14 +2,13 @@
 
 import pytest
 
-from bridge.contracts import Message
 from bridge.credentials import Concealed
 from bridge.emulators.exchange import Answer
 from bridge.emulators.serving import Server
 from bridge.emulators.slack import Slack as Emulator
 from bridge.emulators.slack import error
 from bridge.errors import Permanent, Transient
-from bridge.model import Event
+from bridge.model import Event, Message
 from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.sources.slack import Slack

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from bridge.errors import StoreUnavailable, Unreadable
 from bridge.model import Progress, Status
-from bridge.records import Claim, DeliveryRecord, NewNotification, NotificationClaim, Recipient, Record, Step
+from bridge.notes import Beside, NewNotification, NotificationClaim
+from bridge.records import Claim, DeliveryRecord, Recipient, Record, Step
 from bridge.store import MOST_UNCOMMITTED, RECORD_SECONDS, Store
 
 DELIVERY = DeliveryRecord(
@@ -543,7 +544,9 @@ async def test_what_is_told_of_a_delivery_just_taken_is_stored_with_it(store: St
         "x_1": [note("msg_1", Status.QUEUED), note("msg_2", Status.QUEUED)],
         "x_2": [note("msg_3", Status.QUEUED)],
     }
-    await store.accept("d_1", DELIVERY, "accepted", b"{}", records, note("msg_0", Status.QUEUED), queued)
+    await store.accept(
+        "d_1", DELIVERY, "accepted", b"{}", records, Beside(told=note("msg_0", Status.QUEUED), queued=queued)
+    )
     assert sorted(await store.ring(10)) == ["msg_0", "msg_1", "msg_2", "msg_3"]
     for id_, count in (("x_1", 2), ("x_2", 1)):
         found = await store.execution(id_)
@@ -614,7 +617,7 @@ async def test_an_accept_survives_a_connection_that_was_closed_meanwhile(store: 
 
 async def test_an_accept_repeated_after_a_lost_answer_is_no_duplicate(store: Store) -> None:
     """The attempt's id tells our own earlier call from another sender's."""
-    record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60, 0]
+    record = [msgspec.json.encode(DELIVERY), "accepted", b"", 60, 60, "", 0]
     keys = ["gb:due", "gb:bell", "gb:outbox"]
     answers = [await store.run("accept", keys, ["d_1", "attempt", *record]) for _ in range(2)]
     assert answers == [[b"stored"], [b"stored"]]

@@ -6,7 +6,8 @@ from msgspec import structs
 
 from bridge.errors import StoreUnavailable
 from bridge.model import Status
-from bridge.records import Claim, Claims, NewNotification, Step
+from bridge.notes import NewNotification
+from bridge.records import Claim, Claims, Step
 from bridge.store import Store
 from bridge.tracker import MOST_IN_FLIGHT, Tracker
 from tests.contract.test_store import accepted, note

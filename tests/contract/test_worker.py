@@ -14,13 +14,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bridge.budgets import account
 from bridge.config import Config
-from bridge.contracts import Message, Notifier
+from bridge.contracts import Notifier
 from bridge.engines.genesis import Genesis
 from bridge.errors import StoreUnavailable
-from bridge.model import Execution, Status
+from bridge.model import Execution, Message, Status
+from bridge.notes import NotificationClaim
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
-from bridge.records import NotificationClaim
 from bridge.redis_checks import Finding
 from bridge.rules import RuleSet
 from bridge.runs import Budget

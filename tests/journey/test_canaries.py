@@ -16,7 +16,8 @@ import pytest
 from bridge.embedded import Embedded
 from bridge.emulators import github, receiver, slack_sender
 from bridge.emulators.agentifyme import AgentifyMe, Workflow
-from bridge.emulators.comfy import Behaviour, Comfy
+from bridge.emulators.comfy import Comfy
+from bridge.emulators.comfy_jobs import Behaviour
 from bridge.emulators.exchange import Answer
 from bridge.emulators.faults import Fault
 from bridge.emulators.genesis import Genesis
@@ -66,8 +67,14 @@ notifiers:
     secrets: [{env: CALLBACK_SECRET}]
     allow_http: true
     allow_cidrs: [127.0.0.0/8]
-  qa: {type: slack, token: {env: SLACK_TOKEN}, channel: C1, api_url: "@SLACK@/api"}
+  qa:
+    type: slack
+    token: {env: SLACK_TOKEN}
+    channel: C1
+    api_url: "@SLACK@/api"
+    buttons: {anyone: true}
   reply: {type: slack_reply, token: {env: SLACK_TOKEN}, api_url: "@SLACK@/api"}
+  bare: {type: slack_reply, api_url: "@SLACK@/api"}
   bad: {type: slack, token: {env: WRONG_TOKEN}, channel: C1, api_url: "@SLACK@/api"}
 rules:
   - {name: preview, source: github, event: deployment_status, template: e2e, notify: [ci, qa, bad]}
@@ -78,7 +85,7 @@ rules:
     event: /genesis
     when: ["response_url is like 'http*'", "body.token is defined"]
     template: e2e
-    notify: [reply]
+    notify: [reply, bare]
   - {name: quiet, source: slack, event: /genesis, when: "response_url == 'x' or body == {}", template: e2e}
   - name: relayed
     source: relay

@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.emulators.comfy import Api, Behaviour, Comfy
+from bridge.emulators.comfy import Comfy
+from bridge.emulators.comfy_jobs import Behaviour
+from bridge.emulators.comfy_requests import Api
 from bridge.emulators.faults import Fault
 from bridge.emulators.serving import Server
 from bridge.store import Store

@@ -149,7 +149,7 @@ async def test_a_wrong_use_is_answered_under_the_comment(thread: Thread) -> None
     assert "browser is chrome or firefox, not 'crome'; did you mean chrome?" in said.body
     assert thread.reactions(answer["comment"]) == ["confused"]
     again = await thread.write(said.body)
-    assert (again["outcome"], thread.world.genesis.triggers) == ("no_match", [])
+    assert (again["outcome"], thread.world.genesis.triggers) == ("ignored", [])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """What an engine's own keys mean at load: in its templates, in their variables, in its budget; and notifiers' words."""
 
+import json
+
 import pytest
 
+from bridge.comfy_template import ComfyTemplate
 from bridge.config import load
 from bridge.engines.agentifyme import AgentifyMeTemplate
 from bridge.errors import ConfigError
@@ -133,3 +136,93 @@ def test_a_notifiers_words_are_about_the_execution(read, refused, text, problem)
         [found] = refused(whole)
         assert found.startswith("24:27: notifier 'qa': ")
         assert problem in found
+
+
+COMFY = """\
+version: 1
+engines:
+  comfy: {type: comfy, api_key: {env: AGENT_KEY}}
+templates:
+  shot:
+    engine: comfy
+    id: flow.json
+    outputs: {picture: "9"}
+    variables:
+      prompt: {input: "6.text", required: true}
+      steps: {input: [3.steps], default: 20}
+      seed: {input: 3.seed, seed: true, default: random}
+"""
+FLOW = {
+    "3": {"class_type": "KSampler", "inputs": {"steps": 20, "seed": 7}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a cat"}},
+    "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "shot"}},
+}
+
+
+@pytest.fixture
+def flow(tmp_path):
+    """Put a workflow beside the configuration."""
+    path = tmp_path / "flow.json"
+    path.write_text(json.dumps(FLOW))
+    return path
+
+
+def test_a_workflow_of_comfy_lies_beside_the_configuration(read, flow):
+    """And is a part of it: the hash of the one is that of both."""
+    config = read(COMFY)
+    template = config.templates["shot"]
+    assert isinstance(template, ComfyTemplate)
+    assert template.outputs == {"picture": "9"}
+    assert template.variables["steps"].input == ["3.steps"]
+    assert config.engines["comfy"].budget.at_once == 1
+    assert config.attached == (flow,)
+    flow.write_text(json.dumps(FLOW, indent=1))
+    assert read(COMFY).hash != config.hash
+    flow.write_text(json.dumps(FLOW))
+    assert read(COMFY).hash == config.hash
+
+
+def test_a_workflow_that_two_templates_share_is_attached_once(read, flow):
+    """It is one file, and one change."""
+    assert read(f"{COMFY}  again: {{engine: comfy, id: flow.json}}\n").attached == (flow,)
+
+
+def test_where_no_template_has_a_file_none_is_attached(read):
+    """As it was before there were such engines."""
+    assert read(AGENT).attached == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("id: flow.json", "id: gone.json", "7:9: template 'shot': the workflow "),
+        ("id: flow.json", 'id: "a\\0b.json"', "7:9: template 'shot': embedded null byte"),
+        ('picture: "9"', 'picture: "8"', "8:24: template 'shot': unknown node '8': there are: 3 (KSampler), 6"),
+        (
+            '"6.text"',
+            '"6.txt"',
+            "10:23: template 'shot': node 6 (CLIPTextEncode): unknown input 'txt': did you mean 'text'",
+        ),
+        (
+            "default: 20",
+            "default: many",
+            "11:42: template 'shot': variable 'steps' is 'many', which is not a whole number",
+        ),
+        ("required: true", "seeds: true", "10:33: template 'shot': unknown key 'seeds': did you mean 'seed'?"),
+        ("default: random", "default: rnd", "12:50: template 'shot': variable 'seed' is 'rnd', which is neither"),
+        ("type: comfy", "type: comfy, api: v3", "3:29: engine 'comfy': unknown value 'v3': there are: v1, v2"),
+    ],
+)
+def test_a_mistake_about_a_workflow_has_its_place(refused, flow, old, new, problem):
+    """In the YAML, where a person can mend it."""
+    assert COMFY.count(old) == 1
+    [found] = refused(COMFY.replace(old, new))
+    assert found.startswith(problem), found
+
+
+def test_what_a_refused_configuration_is_made_of_is_known(read, flow):
+    """Also of a workflow that is not there: its appearing has to be noticed."""
+    flow.unlink()
+    with pytest.raises(ConfigError) as caught:
+        read(COMFY)
+    assert caught.value.attached == (flow,)

@@ -62,6 +62,20 @@ def test_the_digest_is_the_configurations_hash(tmp_path):
     assert inputs.digest() != config.hash
 
 
+def test_what_templates_are_made_of_is_a_part_of_it(inputs, tmp_path):
+    """After all else, in the order given; one that is not there shows when it appears, and leaves no digest."""
+    flow = tmp_path / "flow.json"
+    with_flow = Inputs(inputs.main, inputs.patterns, (flow,))
+    assert with_flow.files() == [*inputs.files(), flow]
+    gone = with_flow.stamp()
+    assert with_flow.digest() is None
+    flow.write_text("")
+    assert with_flow.stamp() != gone
+    assert with_flow.digest() == inputs.digest()
+    flow.write_text("{}")
+    assert with_flow.digest() != inputs.digest()
+
+
 def test_what_cannot_be_read_has_no_digest(inputs, tmp_path):
     """It is read as YAML, then, and the mistake is told."""
     (tmp_path / "bridge.yaml").unlink()

@@ -5,7 +5,7 @@ from typing import Literal
 from msgspec import field
 
 from bridge.model import Link
-from bridge.outputs import MAX_NAME_CHARACTERS, MAX_OUTPUTS, reference, shown
+from bridge.outputs import MAX_NAME_CHARACTERS, MAX_OUTPUTS, named, reference, shown
 from bridge.rules import Template, Variable, own_keys
 from bridge.runs import File
 
@@ -41,6 +41,38 @@ def test_a_link_leads_to_the_reference_it_was_made_for() -> None:
     assert reference({"files": b'{"abc": "r"}'}, "abc") == "r"
     assert reference({"files": b'{"abc": "r"}'}, "abd") is None
     assert reference({}, "abc") is None
+
+
+def test_outputs_have_the_names_a_template_has_for_them() -> None:
+    """A node's second file as well as its first; what it has no name for, or what only looks like a second, stays."""
+    outputs = {
+        "9": "a",
+        "9_2": "b",
+        "9_10": "c",
+        "12": "d",
+        "9_x": "e",
+        "_2": "f",
+        "12_2": "g",
+        "9_2_3": "h",
+        "9_": "i",
+    }
+    assert named(outputs, {"picture": "9", "text": "5"}) == {
+        "picture": "a",
+        "picture_2": "b",
+        "picture_10": "c",
+        "12": "d",
+        "9_x": "e",
+        "_2": "f",
+        "12_2": "g",
+        "9_2_3": "h",
+        "9_": "i",
+    }
+    assert named(outputs, {}) == outputs
+
+
+def test_a_name_for_what_looks_like_a_second_output_comes_first() -> None:
+    """An engine's name may end in a number of its own."""
+    assert named({"9": "a", "9_2": "b"}, {"one": "9", "other": "9_2"}) == {"one": "a", "other": "b"}
 
 
 class _Variable(Variable, frozen=True, kw_only=True):

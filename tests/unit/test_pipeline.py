@@ -11,10 +11,10 @@ from msgspec import Struct, structs
 
 from bridge.clock import Clock, rfc3339
 from bridge.config import Config
-from bridge.contracts import Engine, Message, Notifier
+from bridge.contracts import Engine, Notifier
 from bridge.duration import Duration
 from bridge.errors import Ambiguous, Blocked, Permanent, Throttled, Transient
-from bridge.model import Change, Execution, Link, Progress, Status
+from bridge.model import Change, Execution, Link, Message, Progress, Status
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.pipeline import step

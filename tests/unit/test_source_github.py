@@ -4,9 +4,11 @@ from urllib.parse import urlencode
 import pytest
 
 from bridge.contracts import Request
+from bridge.decision import derived_id
 from bridge.emulators import github as sender
 from bridge.errors import BadSignature, Malformed, UnsupportedMedia
 from bridge.github_facts import EVENTS, FACTS
+from bridge.model import Press
 from bridge.secret import Secret
 from bridge.sources.github import GitHub
 
@@ -430,3 +432,35 @@ def test_every_fact_is_documented():
         assert row.ways, fact
         for way in row.ways:
             assert set(way.events.split()) <= set(EVENTS), fact
+
+
+EXECUTION = derived_id("x", "d_1", "rule")
+
+
+@pytest.mark.parametrize(
+    ("event", "more", "pressed"),
+    [
+        ("check_run", {}, True),
+        ("check_run", {"action": "completed"}, False),
+        ("check_run", {"action": "requested_action"}, False),
+        ("check_suite", {}, False),
+        ("check_run", {"check_run": {"external_id": "x_1"}}, False),
+        ("check_run", {"check_run": {"external_id": f"{EXECUTION}\n"}}, False),
+        ("check_run", {"check_run": {"external_id": None}}, False),
+        ("check_run", {"check_run": 7}, False),
+        ("check_run", {"sender": {"login": 7}}, False),
+        ("check_run", {"sender": None}, False),
+    ],
+)
+def test_re_run_asks_for_the_execution_again(event, more, pressed):
+    """Under a check of ours, which is known by its execution's id; the event stays what it is for rules."""
+    body = {
+        "action": "rerequested",
+        "check_run": {"external_id": EXECUTION, "id": 4, "app": {"id": 9}},
+        "sender": {"login": "ann"},
+    }
+    read_event = read(event, body | more)
+    assert read_event.press == (
+        Press(action="again", execution_id=EXECUTION, by="ann", value="app 9") if pressed else None
+    )
+    assert (read_event.name, read_event.ignored) == (event, None)
