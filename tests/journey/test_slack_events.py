@@ -36,7 +36,7 @@ templates:
     id: 7b1f0c9e-3a5d-4c1e-9f00-2b6a7d1e8c44
     variables: {target_url: {required: true}, browser: {choices: [chrome, firefox]}}
 notifiers:
-  reply: {type: slack_reply, token: {env: SLACK_TOKEN}, api_url: "@SLACK@/api"}
+  reply: {type: slack_reply, token: {env: SLACK_TOKEN}, api_url: "@SLACK@/api", buttons: {users: [U7]}}
 rules:
   - name: e2e-when-asked
     source: slack
@@ -217,6 +217,26 @@ async def test_a_shortcut_on_a_message_starts_a_run(workspace: Workspace) -> Non
     delivery = await workspace.delivery()
     assert delivery["event"] == "shortcut:run_e2e"
     assert "hooks.slack" not in json.dumps(delivery)
+
+
+async def test_a_button_under_a_runs_message_runs_it_again(workspace: Workspace) -> None:
+    """Once, however often it is pressed, and only by those who may; the others are told so, and nobody else."""
+    await workspace.say("e2e https://example.com")
+    await workspace.ran()
+    [message] = await when(lambda: [one for one in workspace.told() if "completed" in one.text])
+    slack = workspace.world.slack
+    await workspace.take(slack.press(message, "gb:again", secret=SECRET, user="U8"))
+    [told] = await when(lambda: [one for one in slack.messages if one.ephemeral])
+    assert told.text == "nothing was done: you are not among those who may use it"
+    assert len(workspace.world.genesis.triggers) == 1
+    pressed = slack.press(message, "gb:again", secret=SECRET, user="U7", user_name="ann")
+    for _ in range(2):
+        await workspace.take(pressed)
+    executions = (await workspace.world.look("/api/executions"))["items"]
+    assert [(await workspace.world.ended(one["id"]))["status"] for one in executions] == ["completed"] * 2
+    first, second = workspace.world.genesis.triggers
+    assert second.variables == first.variables
+    assert {one["event"] for one in await workspace.deliveries()} == {"app_mention", "block_actions"}
 
 
 async def test_other_interactions_are_recorded_and_start_nothing(workspace: Workspace) -> None:
