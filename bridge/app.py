@@ -15,6 +15,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.params import FromPath
+from msgspec import structs
 
 import bridge
 from bridge import contracts, explain_api, files, hardening, metrics, operator_api, page, pipeline, presses
@@ -54,25 +55,26 @@ async def receive(source: FromPath[str], request: Request[Any, Any, State], stat
     configured = parts.config.sources.get(source)
     if configured is None:
         return problem(404, "Not Found", f"no source is called {source!r}")
+    delivery = contracts.Request(
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]},
+        query=dict(request.query_params.multi_items()),
+        body=b"",
+        now=time.time(),
+    )
     try:
         body = await _body(request, configured.max_body_bytes, state.body_seconds)
-        delivery = contracts.Request(
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]},
-            query=dict(request.query_params.multi_items()),
-            body=body,
-            now=time.time(),
-        )
+        delivery = structs.replace(delivery, body=body, now=time.time())
         taken = await pipeline.accept(parts, source, delivery, partial(presses.carry_out, parts))
     except Refusal as refusal:
-        reply = configured.refuse(refusal)
+        reply = configured.refuse(refusal, delivery)
         return _respond(reply) if reply else _refusal(refusal)
     except StoreUnavailable as error:
         log.warning("store.unavailable", source=source, reason=str(error))
-        reply = configured.unavailable()
+        reply = configured.unavailable(delivery)
         return _respond(reply) if reply else _unavailable()
     if isinstance(taken, Reply):
         return _respond(taken)
-    reply = configured.answer(taken)
+    reply = configured.answer(taken, delivery)
     return _respond(reply) if reply else _answer(taken)
 
 

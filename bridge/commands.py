@@ -8,11 +8,16 @@ from bridge.usage import other_words, sentence
 
 
 def taken(config: Config, event: Event) -> Command | None:
-    """Return the event's command: any slash command, but in a comment one that a rule takes from who wrote it."""
+    """Return the event's command: any slash command, in a comment one that a rule takes from who wrote it.
+
+    A mention is one where a rule has a usage line for it; elsewhere it is an event like others.
+    """
     command = event.command
-    if command is None or not command.guarded:
+    if command is None or not command.unheard:
         return command
-    ours = (rule for rule in config.ruleset.candidates(event) if command.name in rule.events)
+    ours = [rule for rule in config.ruleset.candidates(event) if command.name in rule.events]
+    if command.in_thread and all(rule.usage is None for rule in ours):
+        return None
     return command if any(permits(rule, event) for rule in ours) else None
 
 

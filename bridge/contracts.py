@@ -94,6 +94,11 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     """Facts, and keys of the body, that are Concealed: conditions may use them, texts may not."""
 
     @classmethod
+    def reads_usage(cls, event: str) -> bool:  # noqa: ARG003 - for those who override it
+        """Say whether somebody types events of this name, so that a rule for them may have a usage line."""
+        return cls.commands
+
+    @classmethod
     def doubt(cls, event: str) -> str | None:  # noqa: ARG003 - for those who override it
         """Say why no event that starts something is ever called this, for a warning at load; None: one may be."""
         return None
@@ -133,7 +138,7 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return event
 
     def acknowledge(self, event: Event, reception: Reception, words: str | None) -> Acknowledgement | None:  # noqa: ARG002
-        """Compose what whoever gave a guarded command is told of it, `words` being what they should know; pure."""
+        """Compose what whoever gave an unheard command is told of it, `words` being what they should know; pure."""
         return None
 
     async def send(self, outbound: Outbound, message: Message) -> str | None:
@@ -184,15 +189,15 @@ class Source(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
     async def whisper(self, outbound: Outbound, event: Event, words: str) -> None:
         """Tell whoever pressed a button, and nobody else, what became of it, if the event says where; never raises."""
 
-    def answer(self, acceptance: Acceptance) -> Reply | None:  # noqa: ARG002 - for those who override it
-        """Word the answer as this sender wants it; None: the JSON answer everybody gets."""
+    def answer(self, acceptance: Acceptance, request: Request) -> Reply | None:  # noqa: ARG002 - for those who override it
+        """Word the answer as the sender of the request wants it; None: the JSON answer everybody gets."""
         return None
 
-    def refuse(self, refusal: Refusal) -> Reply | None:  # noqa: ARG002 - for those who override it
-        """Word a refusal as this sender wants it; None: problem+json with the refusal's status."""
+    def refuse(self, refusal: Refusal, request: Request) -> Reply | None:  # noqa: ARG002 - for those who override it
+        """Word a refusal as the sender wants it, whose body may not have come; None: problem+json with its status."""
         return None
 
-    def unavailable(self) -> Reply | None:
+    def unavailable(self, request: Request) -> Reply | None:  # noqa: ARG002 - for those who override it
         """Word 'not taken, try again'; None: 503 with Retry-After as problem+json."""
         return None
 

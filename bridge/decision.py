@@ -66,7 +66,7 @@ def decide(config: Config, event: Event, delivery_id: str) -> Decision:
 def acknowledgement(config: Config, event: Event, decision: Decision, delivery_id: str) -> NewNotification | None:
     """Return what whoever gave a command is told at once; nothing to those whose command no rule takes."""
     command = taken(config, event)
-    if command is None or not command.guarded:
+    if command is None or not command.unheard:
         return None
     reception, words = received(config, event, command, decision.results)
     if reception == "not_run":

@@ -243,7 +243,8 @@ async def emulate(what: str, port: int, secret: str | None) -> None:
     }
     stop = _stop_signal()
     async with Server(emulators[what], port=port) as server:
-        Console().print(f"{what} on [bold]{server.url}[/]: what arrives is at {server.url}/_emulator/journal")
+        shown = f", what people see of it at {server.url}/" if what == "slack" else ""
+        Console().print(f"{what} on [bold]{server.url}[/]: what arrives is at {server.url}/_emulator/journal{shown}")
         await stop.wait()
 
 

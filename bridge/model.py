@@ -50,12 +50,12 @@ _HELP = frozenset({"", "help", "--help", "-h", "?", "\u2014help", "\u2013help"})
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """What somebody typed for rules to do: a slash command in a chat, or the first line of a comment."""
+    """What somebody typed for rules to do: a slash command or a mention in a chat, or the first line of a comment."""
 
     name: str
-    """What a rule's `event:` says of it: `/genesis`, `comment:/run`."""
+    """What a rule's `event:` says of it: `/genesis`, `app_mention`, `comment:/run`."""
     word: str
-    """As it is typed: `/genesis`, `/run`."""
+    """As it is typed: `/genesis`, `@U0123`, `/run`."""
     text: str
     """What follows it, for usage lines: escaped as Slack does it."""
     guarded: bool = False
@@ -67,6 +67,13 @@ class Command(Struct, frozen=True, kw_only=True):
     bot: bool = False
     edited: bool = False
     """Whether it only stands there since the comment was edited."""
+    in_thread: bool = False
+    """Whether it was given by a mention, which is answered in its thread."""
+
+    @property
+    def unheard(self) -> bool:
+        """Whether whoever gave it does not see the answer to the delivery, and so is told apart from that."""
+        return self.guarded or self.in_thread
 
     @property
     def help_about(self) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bridge.emulators import slack_blocks, slack_sender
+from bridge.emulators import slack_blocks, slack_html, slack_sender
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, Script, Scripted, json_answer, text_answer
 from bridge.emulators.slack_messages import (
@@ -21,6 +21,7 @@ from bridge.emulators.slack_messages import (
     ratelimited,
     take_content,
 )
+from bridge.emulators.slack_mrkdwn import Reader
 from bridge.emulators.slack_sender import slash
 
 __all__ = ["Message", "Record", "Slack", "error", "ratelimited", "slash"]
@@ -32,12 +33,12 @@ RATE_SECONDS = 1.0
 UrlKind = Literal["commands", "actions"]
 
 
-_IDENTITY = {
+_IDENTITY: dict[str, Any] = {
     "url": "https://example.slack.com/",
     "team": "Example",
     "user": "genesis-bridge",
     "team_id": slack_sender.TEAM,
-    "user_id": "U0001",
+    "user_id": slack_sender.BOT,
     "bot_id": "B0001",
     "is_enterprise_install": False,
 }
@@ -54,7 +55,7 @@ class ResponseUrl(msgspec.Struct, kw_only=True):
 
 
 class Slack(Emulator[Record]):
-    """`/api/<method>`, `/commands/...` and `/actions/...` over a list of `messages`.
+    """`/api/<method>`, `/commands/...` and `/actions/...` over a list of `messages`; `/` shows them to people.
 
     `tokens` and `channels`: None accepts any. `strict_rate` allows one chat.postMessage a second and channel. A spent
     or expired response URL answers with `spent_status`, for both 404 and 200 were seen in the wild. `answers` are
@@ -98,6 +99,30 @@ class Slack(Emulator[Record]):
         fields = {"response_url": self.new_response_url(channel=channel)} | fields
         return slash(command, text, secret=secret, now=self._clock() if now is None else now, **fields)
 
+    def press(
+        self, message: Message, action_id: str, *, secret: str, now: float | None = None, **fields: Any
+    ) -> tuple[dict[str, str], bytes]:
+        """Build the signed press of a message's button; its response_url leads back here and may replace the message.
+
+        LookupError where the message has no such button. `fields` are those of `slack_sender.press`, such as `user`.
+        """
+        url = self.new_response_url("actions", channel=message.channel, message_ts=message.ts)
+        shown, moment = msgspec.to_builtins(message), self._clock() if now is None else now
+        return slack_sender.press(shown, action_id, secret=secret, now=moment, **({"response_url": url} | fields))
+
+    def shortcut(
+        self, callback_id: str, message: Message | None = None, *, secret: str, now: float | None = None, **fields: Any
+    ) -> tuple[dict[str, str], bytes]:
+        """Build a signed shortcut: a global one, or a message's, whose response_url leads back here."""
+        moment = self._clock() if now is None else now
+        if message is None:
+            return slack_sender.shortcut(callback_id, secret=secret, now=moment, **fields)
+        shown = {"ts": message.ts, "text": message.text, "blocks": message.blocks}
+        shown |= {"thread_ts": message.thread_ts} if message.thread_ts else {}
+        where = {"id": message.channel, "name": "test"}
+        known = {"message": shown, "channel": where, "response_url": self.new_response_url(channel=message.channel)}
+        return slack_sender.shortcut(callback_id, secret=secret, now=moment, **(known | fields))
+
     def requests(self, kind: str) -> list[Record]:
         """List the requests received so far for one method, or for `response_url`."""
         return [record for record in self.journal if record.kind == kind]
@@ -105,6 +130,8 @@ class Slack(Emulator[Record]):
     async def handle(self, exchange: Exchange) -> Answer:
         """Route, note and answer one request."""
         match exchange.method, exchange.segments:
+            case "GET", ("",):
+                return self._page()
             case "POST", ("api", method):
                 kind = method
             case "POST", ("commands" | "actions", *_):
@@ -145,6 +172,13 @@ class Slack(Emulator[Record]):
             case _:
                 return None
         return Answer(status=204)
+
+    def _page(self) -> Answer:
+        """Draw the channels as people see them."""
+        names = {slack_sender.BOT: _IDENTITY["user"], slack_sender.USER: "steve", slack_sender.CHANNEL: "test"}
+        drawn = slack_html.page(self.messages, Reader(now=self._clock(), names=names), refresh_seconds=2)
+        headers = {"content-security-policy": slack_html.POLICY}
+        return Answer(body=drawn, content_type="text/html; charset=utf-8", headers=headers)
 
     def _call(self, record: Record, exchange: Exchange, raw: bytes) -> Answer:
         """Answer a Web API method: 200 whether it worked or not, but for the rate limit."""

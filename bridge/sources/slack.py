@@ -1,52 +1,45 @@
-"""Slack: slash commands read into events, Slack's own checks answered, and every answer worded for people.
+"""Slack: commands, events, shortcuts and buttons read into events, and every answer worded for people.
 
-https://docs.slack.dev/interactivity/implementing-slash-commands
+https://docs.slack.dev/interactivity/implementing-slash-commands, https://docs.slack.dev/apis/events-api and
+https://docs.slack.dev/interactivity/handling-user-interaction
 """
 
+import time
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from contextlib import suppress
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import msgspec
 
+from bridge import slack_api, slack_events
+from bridge.addresses import base_url
 from bridge.authentication import refuse_weak, signed
 from bridge.bodies import FORM, JSON, media_type, read_form, read_object
-from bridge.contracts import Acceptance, Reply, Request, Skipped, Source
+from bridge.contracts import Acceptance, Reception, Reply, Request, Skipped, Source
 from bridge.credentials import Concealed
-from bridge.errors import BadSignature, Malformed, Refusal, TooLarge, UnsupportedMedia
-from bridge.model import Command, Event
+from bridge.errors import (
+    AttemptError,
+    BadSignature,
+    BodyTimeout,
+    Malformed,
+    Permanent,
+    Refusal,
+    TooLarge,
+    TooMany,
+    UnsupportedMedia,
+)
+from bridge.model import Acknowledgement, Command, Event, Message
 from bridge.mrkdwn import escape, plain, unescape
-from bridge.paths import at
-from bridge.scheme import PRESETS, without_credentials
+from bridge.outbound import Outbound
+from bridge.scheme import PRESETS
+from bridge.scheme import without_credentials as without_header_credentials
+from bridge.secret import Secret
 from bridge.signatures import Secrets
 from bridge.signing import Signing
+from bridge.slack_events import INTERACTIONS
+from bridge.slack_facts import CREDENTIALS, DOCUMENTS, ORIGINS, find, without_credentials
 
-_FACTS = {
-    "command": ("the slash command, such as /genesis", {"commands": "command"}),
-    "text": (
-        "what was typed, with plain quotes and spaces and Slack's escapes undone; of a command what follows it",
-        {"commands": "text", "events": "event.text"},
-    ),
-    "user": ("id of who did it", {"commands": "user_id", "events": "event.user", "interactions": "user.id"}),
-    "user_name": ("name of who did it", {"commands": "user_name", "interactions": "user.username"}),
-    "channel": (
-        "id of the channel it was done in",
-        {"commands": "channel_id", "events": "event.channel", "interactions": "channel.id"},
-    ),
-    "channel_name": ("name of that channel", {"commands": "channel_name", "interactions": "channel.name"}),
-    "team": ("id of the workspace", {"commands": "team_id", "events": "team_id", "interactions": "team.id"}),
-    "response_url": (
-        "where answers may go for 30 minutes; whoever knows it can answer, so keep it",
-        {"commands": "response_url", "interactions": "response_url"},
-    ),
-    "thread_ts": (
-        "the thread it was done in, where Slack says so",
-        {"commands": "thread_ts", "events": "event.thread_ts", "interactions": "message.thread_ts"},
-    ),
-}
-"""Fact -> documentation, and where each kind of request has it."""
-_Kind = Literal["commands", "events", "interactions"]
-"""Fact -> form field and documentation."""
 _SMALLEST = {
     "team_id": "T0001",
     "channel_id": "C2147483705",
@@ -56,7 +49,6 @@ _SMALLEST = {
     "text": "",
     "response_url": "https://hooks.slack.com/commands/T0001/1/example",
 }
-_CREDENTIALS = frozenset({"response_url", "response_urls", "token", "trigger_id", "bot_access_token"})
 _LONGEST_ANSWER = 3000
 _MOST_SKIPPED = 5
 _NOTHING = "Nothing was started"
@@ -68,22 +60,31 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
     secrets: Secrets
     """The app's signing secret; any of several may match, so that it can be changed without a gap."""
 
-    facts: ClassVar[Mapping[str, str]] = {fact: document for fact, (document, _) in _FACTS.items()}
-    origins: ClassVar[Mapping[str, str]] = {
-        fact: "; ".join(f"{kind}: `{path}`" for kind, path in places.items()) for fact, (_, places) in _FACTS.items()
-    }
+    token: Secret | None = None
+    """The app's bot token, with chat:write: answers mentions in their threads, with help or what was wrong."""
+    api_url: str = slack_api.API_URL
+    """The address of Slack's Web API, for those who go through a proxy of their own."""
+
+    facts: ClassVar[Mapping[str, str]] = DOCUMENTS
+    origins: ClassVar[Mapping[str, str]] = ORIGINS
     max_body_bytes: ClassVar[int] = 100_000
     commands: ClassVar[bool] = True
-    credentials: ClassVar[frozenset[str]] = _CREDENTIALS
+    credentials: ClassVar[frozenset[str]] = CREDENTIALS
 
     @classmethod
     def doubt(cls, event: str) -> str | None:
-        """Doubt what is no command."""
-        return None if event.startswith("/") else f"only slash commands start something: did you mean '/{event}'?"
+        """Doubt events that Slack does not document."""
+        return slack_events.doubt(event)
+
+    @classmethod
+    def reads_usage(cls, event: str) -> bool:
+        """Say whether it is a slash command, or a mention of the app."""
+        return event.startswith("/") or event == slack_events.MENTION
 
     def __post_init__(self) -> None:
-        """Refuse secrets that can be guessed."""
+        """Refuse secrets that can be guessed, and an API URL that paths cannot be appended to."""
         refuse_weak(PRESETS["slack"], self.secrets)
+        base_url(self.api_url)
 
     def read(self, request: Request) -> Event | Reply:
         """Verify and read one request; Slack's own two checks are answered.
@@ -106,15 +107,14 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         return signed(PRESETS["slack"], request, self.secrets)
 
     def smallest(self, event: str) -> dict[str, Any]:
-        """Return the form of a slash command, or the envelope of another event."""
-        if event.startswith("/"):
-            return _SMALLEST | {"command": event}
-        return {"type": event} if event else {}
+        """Return the form of a slash command, the envelope of an event, or a shortcut."""
+        return _SMALLEST | {"command": event} if event.startswith("/") else slack_events.smallest(event)
 
     def packed(self, event: str, body: Any) -> Request:  # noqa: ARG002 - the body says which command it is
-        """Return the request in which Slack sends a body: a form for commands, JSON for events."""
-        if isinstance(body, dict) and "command" in body:
-            form = urlencode({key: value for key, value in body.items() if value is not None})
+        """Return the request in which Slack sends a body: a form for commands and interactions, JSON for events."""
+        if isinstance(body, dict) and ("command" in body or body.get("type") in INTERACTIONS):
+            fields = body if "command" in body else {"payload": msgspec.json.encode(body)}
+            form = urlencode({key: value for key, value in fields.items() if value is not None})
             return Request(headers={"content-type": FORM}, query={}, body=form.encode(), now=0)
         return Request(headers={"content-type": JSON}, query={}, body=msgspec.json.encode(body), now=0)
 
@@ -123,32 +123,80 @@ class Slack(Source, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="
         return Signing(secrets=self.secrets, scheme=PRESETS["slack"])
 
     def parse(self, request: Request) -> Event:
-        """Read one request: a command, or what is none."""
+        """Read one request: a command, an interaction or an event."""
         media = media_type(request.headers)
         if media == FORM:
             form = read_form(request.body)
             if form.get("command"):
                 return _command(form, request)
             if "payload" in form:
-                return _other(read_object(form["payload"]), request, form=True)
+                return _interaction(read_object(form["payload"]), request)
             raise Malformed("the form has neither a command nor a payload")
         if media == JSON:
-            return _other(read_object(request.body), request)
+            return _event(read_object(request.body), request)
         raise UnsupportedMedia(f"Slack sends {JSON} or {FORM}")
 
-    def answer(self, acceptance: Acceptance) -> Reply:
-        """Say to the person who typed the command what became of it."""
+    def acknowledge(self, event: Event, reception: Reception, words: str | None) -> Acknowledgement | None:  # noqa: ARG002
+        """Answer a mention in its thread with what its author should know; that something runs, notifiers tell."""
+        channel, thread = event.facts.get("channel"), event.facts.get("thread_ts")
+        if self.token is None or event.command is None or not words or channel is None or thread is None:
+            return None
+        said = {"text": slack_events.answer(event.command, words)}
+        return Acknowledgement(body=msgspec.json.encode(said), address={"channel": channel, "thread_ts": thread})
+
+    async def send(self, outbound: Outbound, message: Message) -> None:
+        """Post the answer; raises as `slack_api.call` does."""
+        if self.token is None:
+            raise Permanent("the source has no token any more")
+        content = msgspec.json.decode(message.body, type=dict[str, str]) | message.address | {"unfurl_links": False}
+        await slack_api.call(outbound, self.api_url, self.token, "chat.postMessage", content, now=message.now)
+
+    async def whisper(self, outbound: Outbound, event: Event, words: str) -> None:
+        """Answer to the response URL of the button, beside its message and only to who pressed it."""
+        url = event.facts.get("response_url")
+        if not isinstance(url, Concealed):
+            return
+        said = {"response_type": "ephemeral", "replace_original": False, "text": escape(words, _LONGEST_ANSWER)}
+        ours = slack_api.of_origin(url.reveal(), self.api_url)
+        with suppress(AttemptError):  # what became of it stands in the message as well
+            await slack_api.respond(outbound, url.reveal(), said, ours=ours, now=time.time())
+
+    @property
+    def asks(self) -> bool:
+        """Whether it has a token."""
+        return self.token is not None
+
+    async def probe(self, outbound: Outbound) -> str | None:
+        """Ask whose token it is."""
+        return None if self.token is None else await slack_api.probe(outbound, self.api_url, self.token)
+
+    def answer(self, acceptance: Acceptance, request: Request) -> Reply:
+        """Say to the person who typed a command what became of it; of the rest, that it was taken is enough.
+
+        An answer to an event is read by nobody, and one to a button or shortcut may be taken for a view.
+        """
+        if not _is_typed(request):
+            return Reply(status=200, content_type="text/plain")
         return _say(_WORDING[acceptance.outcome](acceptance))
 
-    def refuse(self, refusal: Refusal) -> Reply | None:
-        """Say to the person what is wrong; whoever is not Slack, or sends what Slack never does, gets the status."""
-        if isinstance(refusal, (BadSignature, TooLarge)):
+    def refuse(self, refusal: Refusal, request: Request) -> Reply | None:
+        """Say to the person what is wrong; whoever is not Slack, or sends what Slack never does, gets the status.
+
+        So does what comes later than it may and is no command, for an event Slack sends again, up to three times.
+        """
+        later = isinstance(refusal, (TooMany, BodyTimeout)) and not _is_typed(request)
+        if later or isinstance(refusal, (BadSignature, TooLarge)):
             return None
         return _say(f"Not taken: {refusal}.")
 
-    def unavailable(self) -> Reply:
-        """Ask the person to type it again, for Slack itself never repeats a command."""
-        return _say("Not taken, please try again in a moment.")
+    def unavailable(self, request: Request) -> Reply | None:
+        """Ask the person to type it again, for a command itself Slack never repeats; an event it does."""
+        return _say("Not taken, please try again in a moment.") if _is_typed(request) else None
+
+
+def _is_typed(request: Request) -> bool:
+    """Whether it is a slash command, whose answer a person sees; also where it cannot be read."""
+    return media_type(request.headers) == FORM and not request.body.startswith(b"payload=")
 
 
 def _is_ssl_check(body: bytes) -> bool:
@@ -168,55 +216,49 @@ def _handshake(body: dict[str, Any]) -> Reply:
 
 
 def _command(form: dict[str, str], request: Request) -> Event:
-    body = {field: Concealed(value) if field in _CREDENTIALS else value for field, value in form.items()}
+    body = {field: Concealed(value) if field in CREDENTIALS else value for field, value in form.items()}
     return Event(
         name=form["command"],
         key=form.get("trigger_id") or None,
         body=body,
-        headers=without_credentials(request.headers),
+        headers=without_header_credentials(request.headers),
         query=dict(request.query),
-        facts=_facts("commands", form),
+        facts=find("commands", form),
         command=Command(name=form["command"], word=form["command"], text=form.get("text", "")),
-        keep=urlencode(_without_credentials(form)).encode(),
+        keep=urlencode(without_credentials(form)).encode(),
     )
 
 
-def _facts(kind: _Kind, body: Mapping[str, Any]) -> dict[str, str]:
-    found = {fact: at(body, places[kind]) for fact, (_, places) in _FACTS.items() if kind in places}
-    facts = {
-        fact: Concealed(value) if fact in _CREDENTIALS else value
-        for fact, value in found.items()
-        if isinstance(value, str)
-    }
-    return facts | ({"text": plain(unescape(facts["text"]))} if "text" in facts else {})
-
-
-def _other(body: dict[str, Any], request: Request, *, form: bool = False) -> Event:
-    """Return a signed request that is no command: it is recorded, and starts nothing."""
-    name = body.get("type")
-    name = name if isinstance(name, str) and name else "request"
-    key = body.get("event_id")
-    known = _without_credentials(body)
-    keep = msgspec.json.encode(known)
+def _event(body: dict[str, Any], request: Request) -> Event:
+    key, known, command = body.get("event_id"), without_credentials(body), slack_events.mention(body)
+    typed = {} if command is None else {"command": command.word, "text": plain(unescape(command.text))}
     return Event(
-        name=name,
+        name=slack_events.event_name(body),
+        # Of a retry, too: whether the first attempt came at all, its headers do not say.
         key=key if isinstance(key, str) and key else None,
         body=known,
-        headers=without_credentials(request.headers),
+        headers=without_header_credentials(request.headers),
         query=dict(request.query),
-        facts=_facts("interactions" if form else "events", body),
-        keep=urlencode({"payload": keep}).encode() if form else keep,
-        ignored=f"only slash commands start something; this is Slack's {name}",
+        facts=find("events", body) | typed,
+        command=command,
+        keep=msgspec.json.encode(known),
+        ignored=slack_events.ignored(body),
     )
 
 
-def _without_credentials(value: Any) -> Any:
-    """Leave out, at any depth, what would let a reader of the record answer or act in the sender's name."""
-    if isinstance(value, dict):
-        return {key: _without_credentials(inner) for key, inner in value.items() if key not in _CREDENTIALS}
-    if isinstance(value, list):
-        return [_without_credentials(inner) for inner in value]
-    return value
+def _interaction(body: dict[str, Any], request: Request) -> Event:
+    known = without_credentials(body)
+    return Event(
+        name=slack_events.interaction_name(body),
+        key=slack_events.interaction_key(body),
+        body=known,
+        headers=without_header_credentials(request.headers),
+        query=dict(request.query),
+        facts=find("interactions", body),
+        press=slack_events.press(body),
+        keep=urlencode({"payload": msgspec.json.encode(known)}).encode(),
+        ignored=slack_events.interaction_ignored(body),
+    )
 
 
 def _say(text: str) -> Reply:

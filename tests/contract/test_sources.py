@@ -266,7 +266,7 @@ def test_any_signed_request_is_an_event_a_reply_or_a_refusal(name, sender, body,
         assert msgspec.json.encode(result)
         return
     assert str(refusal)
-    SOURCES[name].refuse(refusal)
+    SOURCES[name].refuse(refusal, Request(headers=headers, query={}, body=body, now=NOW))
 
 
 @every_source
@@ -290,6 +290,8 @@ def test_any_unsigned_request_is_refused(name, sender, body, headers):
     [
         (JSON, b'{"type": "x", "a": [1]}'),
         (FORM, b"payload=%7B%22type%22:%22x%22%7D"),
+        (JSON, b'{"type": "event_callback", "event": {"type": "app_mention", "text": "<@U1> e2e", "ts": "1.2"}}'),
+        (FORM, b"payload=%7B%22type%22:%22shortcut%22,%22callback_id%22:%22x%22%7D"),
         (FORM, b"command=/x&text=a%26b&token=t&response_url=https://x"),
     ],
 )
@@ -305,24 +307,29 @@ def test_what_was_stored_can_be_read_again(name, sender, content_type, body):
     again = SOURCES[name].parse(Request(headers=event.headers, query=event.query, body=kept, now=0))
     known = {fact: value for fact, value in event.facts.items() if fact != "response_url"}
     assert (again.name, again.action, again.ignored, again.facts) == (event.name, event.action, event.ignored, known)
-    assert again.keep == event.keep
+    assert (again.keep, again.command, again.press) == (event.keep, event.command, event.press)
 
 
 @every_source
 @pytest.mark.parametrize("outcome", ["accepted", "no_match", "ignored", "duplicate", "rule_error"])
 def test_every_outcome_has_an_answer(name, sender, outcome):
     """A source words every outcome itself or leaves it to the common answer."""
-    answer = SOURCES[name].answer(Acceptance(delivery_id="d_1", outcome=outcome, reason="why"))
-    assert answer is None or answer.status == 200
+    for content_type in (JSON, FORM):
+        request = Request(headers={"content-type": content_type}, query={}, body=b"", now=NOW)
+        answer = SOURCES[name].answer(Acceptance(delivery_id="d_1", outcome=outcome, reason="why"), request)
+        assert answer is None or answer.status == 200
 
 
 @every_source
 def test_a_forged_request_and_a_flood_keep_their_status(name, sender):
     """Whoever words refusals, 401 and 413 stay what they are; the rest is the sender's to read."""
     source = SOURCES[name]
-    assert source.refuse(BadSignature()) is source.refuse(TooLarge("x")) is None
-    for worded in (source.refuse(Malformed("x")), source.refuse(BodyTimeout("x")), source.unavailable()):
-        assert worded is None or worded.status == 200
+    for content_type in (JSON, FORM):
+        request = Request(headers={"content-type": content_type}, query={}, body=b"", now=NOW)
+        assert source.refuse(BadSignature(), request) is source.refuse(TooLarge("x"), request) is None
+        refused = [source.refuse(refusal, request) for refusal in (Malformed("x"), BodyTimeout("x"))]
+        for worded in (*refused, source.unavailable(request)):
+            assert worded is None or worded.status == 200
 
 
 def test_no_source_shows_its_secrets():
@@ -334,8 +341,9 @@ def test_no_source_shows_its_secrets():
 async def test_without_a_token_a_source_asks_and_tells_nothing(name, sender):
     """What needs credentials of its own is left out: an event stays as it is, and nobody is answered."""
     source, command = SOURCES[name], Command(name="comment:/run", word="/run", text="", guarded=True)
-    event = Event(name="issue_comment", body={"issue": {"pull_request": {}}}, command=command)
+    facts = {"channel": "C1", "thread_ts": "1.2"}
+    event = Event(name="issue_comment", body={"issue": {"pull_request": {}}}, facts=facts, command=command)
     async with Outbound() as outbound:
         assert await source.complete(outbound, event) == event
-    assert source.acknowledge(event, "runs", None) is None
+    assert source.acknowledge(event, "not_run", "words") is None
     assert not source.asks

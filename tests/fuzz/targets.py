@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import msgspec
@@ -64,12 +65,39 @@ COMMAND = (
 EVENT = (
     b'{"type": "event_callback", "event_id": "Ev1", "event": {"type": "app_mention", "text": "<@U1> hi"}, "token": "x"}'
 )
+MENTION = msgspec.json.encode(
+    {
+        "type": "event_callback",
+        "event_id": "Ev2",
+        "api_app_id": "A1",
+        "authorizations": [{"user_id": "U0", "is_bot": True}],
+        "event": {"type": "app_mention", "user": "U1", "channel": "C1", "ts": "1.2", "text": "<@U0> e2e <https://x|x>"},
+    }
+)
+PRESS = {
+    "type": "block_actions",
+    "user": {"id": "U1", "username": "u"},
+    "trigger_id": "1.2.3",
+    "message": {"ts": "1.2"},
+    "actions": [{"action_id": "gb:again", "value": "qa|x_1|1700000000|5f"}],
+}
+SHORTCUT = {
+    "type": "message_action",
+    "callback_id": "run",
+    "action_ts": "1.2",
+    "user": {"id": "U1"},
+    "channel": {"id": "C1"},
+    "message": {"text": "&lt;x&gt;", "ts": "1.2"},
+    "response_url": "https://hooks.slack.com/app/T1/1/x",
+}
 BODIES = [
     (SAMPLES / "deployment_status.json").read_bytes(),
     (SAMPLES / "relay.json").read_bytes(),
     msgspec.json.encode(PUSH),
     msgspec.json.encode(OPEN),
     EVENT,
+    MENTION,
+    *(urlencode({"payload": msgspec.json.encode(one)}).encode() for one in (PRESS, SHORTCUT)),
     COMMAND,
     b"payload=%7B%22action%22%3A%22opened%22%2C%22issue%22%3A%7B%22number%22%3A1%7D%7D",
     b'{"type": "url_verification", "challenge": "c", "token": "x"}',
@@ -92,6 +120,7 @@ URLS = [
 HEADS = [b"relay\ncontent-type: application/json", b"github\nx-github-event: push\nx-github-delivery: g-1"]
 HEADS += [
     b"slack\ncontent-type: application/x-www-form-urlencoded",
+    b"slack\ncontent-type: application/json",
     b"open\nidempotency-key: k\ncontent-type: " + FORM.encode(),
 ]
 HEADS += [f"{name}\ncontent-type: {JSON}".encode() for name in ("stripe", "gitea", "token", "basic", "header")]
@@ -156,7 +185,7 @@ def sources(data: bytes) -> None:
     try:
         read = source.read(request)
     except Refusal as refusal:
-        source.refuse(refusal)
+        source.refuse(refusal, request)
         return
     if isinstance(read, Reply):
         assert read.status == 200

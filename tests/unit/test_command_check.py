@@ -22,6 +22,7 @@ def found(source, **more):
         (GitHub, {"event": "push"}),
         (Slack, {"event": "/genesis", "usage": Usage("<x>")}),
         (Slack, {"usage": Usage("<x>")}),
+        (Slack, {"event": ["/genesis", "app_mention"], "usage": Usage("<x>")}),
         (Generic, {"event": "comment:/Run"}),
     ],
 )
@@ -41,6 +42,12 @@ def test_commands_that_can_work_are_right(source, rule):
         (GitHub, {"usage": Usage("x")}, "usage", "`usage:` is for commands, and source 's' has them as events such"),
         (Generic, {"event": "run", "usage": Usage("x")}, "usage", "`usage:` is for commands, and source 's' has none"),
         (GitHub, {"event": "push", "allow": Allow()}, "allow", "`allow:` is for commands in comments"),
+        (
+            Slack,
+            {"event": ["app_mention", "message"], "usage": Usage("x")},
+            "usage",
+            "`usage:` is for what people type",
+        ),
         (Slack, {"event": "/genesis", "allow": Allow()}, "allow", "`allow:` is for commands in comments"),
     ],
 )

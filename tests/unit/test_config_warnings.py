@@ -103,11 +103,31 @@ def test_events_github_sends_are_not_doubted():
     assert github_events.EVENTS["push"] == frozenset()
 
 
-def test_an_event_that_is_no_command_is_doubted_for_slack(warned):
-    """Nothing else starts something there; of a sender of its own kind nothing is known."""
-    [found] = warned(rules(RULE | {"source": "slack", "event": "genesis"}))
-    assert found == f"{FIRST + 2}:12: rule 'a': only slash commands start something: did you mean '/genesis'?"
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ("genesis", "Slack is not known to send 'genesis': did you mean '/genesis'?"),
+        ("app_mentoin", "Slack is not known to send 'app_mentoin': did you mean 'app_mention'?"),
+        (
+            "message.im",
+            "all messages are called 'message': a condition says where, such as body.event.channel_type == 'im'",
+        ),
+        (
+            "block_actions",
+            "Slack's block_actions is recorded and starts nothing; a shortcut is 'shortcut:' and its callback_id",
+        ),
+    ],
+)
+def test_an_event_slack_does_not_send_is_doubted(warned, event, message):
+    """With the nearest that it does send; of a sender of its own kind nothing is known."""
+    assert warned(rules(RULE | {"source": "slack", "event": event})) == [f"{FIRST + 2}:12: rule 'a': {message}"]
     assert warned(rules(RULE | {"source": "relay", "event": "whatever.it.is"})) == []
+
+
+@pytest.mark.parametrize("event", ["/genesis", "app_mention", "message", "reaction_added", "shortcut:run_e2e"])
+def test_events_slack_sends_are_not_doubted(warned, event):
+    """Commands, events and shortcuts."""
+    assert warned(rules(RULE | {"source": "slack", "event": event})) == []
 
 
 def test_a_dot_in_an_event_is_part_of_its_name_where_there_are_no_actions(warned):

@@ -8,7 +8,7 @@ from msgspec import structs
 from bridge.commands import taken
 from bridge.config import Config, load
 from bridge.decision import acknowledgement, decide, derived_id
-from bridge.expressions import Text
+from bridge.expressions import Condition, Text
 from bridge.model import Command, Event
 from bridge.rules import Rule, RuleSet
 from bridge.sources.github import GitHub
@@ -18,7 +18,7 @@ CONFIG = """
 version: 1
 sources:
   github: {type: github, secrets: [{env: A}], token: {env: A}}
-  slack: {type: slack, secrets: [{env: A}]}
+  slack: {type: slack, secrets: [{env: A}], token: {env: A}}
   relay: {type: generic, auth: {type: bearer, secrets: [{env: A}]}}
 engines:
   genesis: {type: genesis, api_key: {env: A}}
@@ -43,6 +43,15 @@ rules:
     event: /genesis
     usage: e2e <url>
     description: Run it
+    template: e2e
+    variables: {url: "${{ args.url }}"}
+"""
+MENTIONED = """
+  - name: mentioned
+    source: slack
+    event: app_mention
+    usage: e2e <url>
+    when: [channel == 'C1']
     template: e2e
     variables: {url: "${{ args.url }}"}
 """
@@ -172,6 +181,53 @@ def told(config: Config, event: Event) -> tuple[str, dict[str, str] | None]:
     decision = decide(config, event, "d_1")
     new = acknowledgement(config, event, decision, "d_1")
     return decision.outcome, None if new is None else msgspec.json.decode(new.body)
+
+
+def mentioned(text: str, channel: str = "C1") -> Event:
+    command = Command(name="app_mention", word="@U1", text=text, in_thread=True)
+    facts = {"channel": channel, "thread_ts": "1.2"}
+    return Event(name="app_mention", source="slack", command=command, facts=facts)
+
+
+@pytest.fixture
+def listening(config: Config, tmp_path: Path) -> Config:
+    """Return the configuration above with a rule for mentions."""
+    path = tmp_path / "bridge.yaml"
+    path.write_text(CONFIG + MENTIONED)
+    return load(path, {"A": "whsec_c2VjcmV0c2VjcmV0c2VjcmV0"})
+
+
+@pytest.mark.parametrize(
+    ("text", "outcome", "said"),
+    [
+        ("e2e https://x", "accepted", None),
+        ("e2e", "ignored", "&lt;url&gt; is missing. Expected: e2e &lt;url&gt;"),
+        ("help", "ignored", "<@U1> e2e &lt;url&gt;"),
+        ("", "ignored", "<@U1> e2e &lt;url&gt;"),
+        ("e3e x", "no_match", "there is no 'e3e' here; did you mean e2e? Write <@U1> help to see how each is used"),
+    ],
+)
+def test_a_mention_is_answered_like_a_command(listening: Config, text: str, outcome: str, said: str | None) -> None:
+    """What is wrong, or the help; nothing where it runs, for the run tells of itself."""
+    assert told(listening, mentioned(text)) == (outcome, None if said is None else {"text": said})
+
+
+def test_why_a_right_mention_did_not_run_is_for_the_operator(listening: Config) -> None:
+    """Conditions are not for everybody to read: the answer names the delivery."""
+    assert told(listening, mentioned("e2e x", channel="C2")) == (
+        "no_match",
+        {"text": "see the delivery d_1 for the reason"},
+    )
+
+
+def test_a_mention_that_no_rule_reads_is_not_answered(config: Config) -> None:
+    """Neither without a rule for mentions, nor where rules take them as events: a word to the app is no question."""
+    assert told(config, mentioned("help")) == ("no_match", None)
+    event = Rule(name="any", source="slack", template="e2e", event="app_mention", variables={"url": Text("x")})
+    never = structs.replace(event, name="never", when=[Condition("channel == 'C2'")])
+    for rule, outcome in ((event, "accepted"), (never, "no_match")):
+        both = structs.replace(config, ruleset=RuleSet([*config.ruleset.rules, rule], config.ruleset.templates))
+        assert told(both, mentioned("help")) == (outcome, None)
 
 
 def test_a_comment_by_who_may_runs(config: Config) -> None:

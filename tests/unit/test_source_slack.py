@@ -3,11 +3,12 @@ from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from bridge.config import Config
 from bridge.contracts import Acceptance, ExecutionReference, Reply, Request, Skipped
 from bridge.emulators import slack_sender as sender
-from bridge.errors import BadSignature, BodyTimeout, EvaluationError, Malformed, TooLarge, UnsupportedMedia
+from bridge.errors import BadSignature, BodyTimeout, EvaluationError, Malformed, TooLarge, TooMany, UnsupportedMedia
 from bridge.explanation import explain
 from bridge.expressions import Condition, Text
 from bridge.model import Status
@@ -17,6 +18,7 @@ from bridge.sources.slack import Slack
 
 SECRET = "8f742231b10e8888abcd99yyyzzz85a5"
 SOURCE = Slack(secrets=[Secret("env: SLACK", SECRET.encode())])
+TALKING = Slack(secrets=[Secret("env: SLACK", SECRET.encode())], token=Secret("env: TOKEN", b"xoxb-1"))
 NOW = 1_531_420_618
 FORM = "application/x-www-form-urlencoded"
 RESPONSE_URL = "https://hooks.slack.example/commands/T/1/x"
@@ -154,21 +156,31 @@ def test_a_new_address_is_confirmed():
         read(*sender.url_verification("3eZbrw1a", secret="other", now=NOW))
 
 
-def test_events_are_ignored_by_name():
-    """An event that is no command is recorded without its tokens, under its id, and starts nothing."""
+def test_an_event_is_named_by_what_is_in_its_envelope():
+    """It is recorded without its tokens, under its id, which a retry keeps."""
     inner = {"type": "function_executed", "bot_access_token": "xwfp-1", "blocks": [{"token": "t", "text": "hi"}]}
     event = read(*sender.event(inner, secret=SECRET, now=NOW, event_id="Ev1"))
-    assert (event.name, event.key) == ("event_callback", "Ev1")
-    assert event.ignored == "only slash commands start something; this is Slack's event_callback"
+    assert (event.name, event.key, event.ignored) == ("function_executed", "Ev1", None)
     assert event.facts.keys() == {"team"}
     assert b"xwfp-1" not in event.keep
     assert json.loads(event.keep)["event"] == {"type": "function_executed", "blocks": [{"text": "hi"}]}
+    assert event.body == json.loads(event.keep)
+    assert "x-slack-signature" not in event.headers
+
+
+@pytest.mark.parametrize("reason", ["http_timeout", "connection_failed"])
+def test_a_retry_is_read_like_the_first_attempt(reason):
+    """Its headers decide nothing: with connection_failed the first attempt has never arrived."""
+    inner = {"type": "message", "text": "x"}
+    first = read(*sender.event(inner, secret=SECRET, now=NOW, event_id="Ev1"))
+    again = read(*sender.event(inner, secret=SECRET, now=NOW, event_id="Ev1", retry=1, retry_reason=reason))
+    assert (again.key, again.ignored) == (first.key, None)
 
 
 def test_button_presses_are_ignored_by_name():
     """An interaction is recorded without its address and starts nothing."""
     event = read(*sender.button("run", "x_1", secret=SECRET, now=NOW, response_url=RESPONSE_URL))
-    assert (event.name, event.key) == ("block_actions", None)
+    assert (event.name, event.press) == ("block_actions", None)
     assert event.facts == {
         "user": "U2147483697",
         "user_name": "steve",
@@ -182,13 +194,83 @@ def test_button_presses_are_ignored_by_name():
     assert json.loads(parse_qs(event.keep.decode())["payload"][0])["type"] == "block_actions"
 
 
-def test_a_mention_has_facts():
-    """Of an event who said what where, in which thread; what has another type is missing."""
-    mention = {"type": "app_mention", "user": "U1", "channel": "C1", "text": "&lt;x&gt;", "thread_ts": "1.2"}
-    event = read(*sender.event(mention, secret=SECRET, now=NOW))
-    assert event.facts == {"user": "U1", "channel": "C1", "text": "<x>", "thread_ts": "1.2", "team": "T0001"}
+def test_a_button_of_ours_is_an_order_and_nothing_for_rules():
+    """A rule that takes every event of the source must not run because somebody pressed a button."""
+    event = read(*sender.button("gb:close", "qa|x_1|5|s", secret=SECRET, now=NOW))
+    assert (event.press.action, event.press.execution_id, event.press.by) == ("close", "x_1", "steve (U2147483697)")
+    assert event.ignored == "a button under a message of ours: nothing for rules"
+
+
+def test_a_shortcut_is_an_event():
+    """Named by its callback_id; whoever knows its address can answer, so that stands in no record."""
+    event = read(*sender.shortcut("run_e2e", secret=SECRET, now=NOW, message={"text": "at &lt;x&gt;", "ts": "1.2"}))
+    assert (event.name, event.ignored, event.command) == ("shortcut:run_e2e", None, None)
+    facts = dict(event.facts)
+    assert facts.pop("response_url").startswith("https://hooks.slack.com/app/")
+    assert facts == {
+        "user": "U2147483697",
+        "user_name": "steve",
+        "channel": "C2147483705",
+        "channel_name": "test",
+        "team": "T0001",
+        "text": "at <x>",
+        "thread_ts": "1.2",
+    }
+    assert "(secret)" in repr(event.facts)
+    assert not any(
+        credential in event.keep for credential in (b"hooks.slack", b"trigger_id", b"gIkuvaNzQIHg97ATvDxqgjtO")
+    )
+    everywhere = read(*sender.shortcut("run_e2e", secret=SECRET, now=NOW))
+    assert everywhere.facts.keys() == {"user", "user_name", "team"}
+    assert everywhere.key != event.key
+
+
+def test_a_mention_is_a_command():
+    """Its text is what follows the app's name, its thread the one answers go to."""
+    event = read(*sender.mention("e2e &lt;x&gt; <@U1|ann>", secret=SECRET, now=NOW, ts="1.2"))
+    assert (event.name, event.ignored, event.command.text) == ("app_mention", None, "e2e &lt;x&gt; <@U1|ann>")
+    assert event.facts == {
+        "command": "@U0001",
+        "text": "e2e <x> <@U1|ann>",
+        "user": "U2147483697",
+        "channel": "C2147483705",
+        "team": "T0001",
+        "thread_ts": "1.2",
+    }
+    assert read(*sender.mention("e2e", secret=SECRET, now=NOW, thread_ts="1.1")).facts["thread_ts"] == "1.1"
+
+
+def test_facts_of_another_type_are_missing():
+    """Never empty, and never a number where a text is documented."""
     event = read(*sender.event({"type": "reaction_added", "user": None, "text": 7}, secret=SECRET, now=NOW))
     assert event.facts == {"team": "T0001"}
+
+
+MENTION = structs.replace(
+    read(*sender.mention("e2e", secret=SECRET, now=NOW, ts="1.2")), headers={}, body=None, query={}, keep=None
+)
+
+
+def test_a_mention_is_answered_in_its_thread():
+    """With what its author should know, in which nothing pings anybody."""
+    told = TALKING.acknowledge(MENTION, "not_run", "<url> is missing. Expected: @U0001 e2e <url>")
+    assert json.loads(told.body) == {"text": "&lt;url&gt; is missing. Expected: <@U0001> e2e &lt;url&gt;"}
+    assert told.address == {"channel": "C2147483705", "thread_ts": "1.2"}
+
+
+@pytest.mark.parametrize(
+    ("source", "event", "words"),
+    [
+        (SOURCE, MENTION, "words"),
+        (TALKING, MENTION, None),
+        (TALKING, structs.replace(MENTION, command=None), "words"),
+        (TALKING, structs.replace(MENTION, facts={"channel": "C1"}), "words"),
+        (TALKING, structs.replace(MENTION, facts={"thread_ts": "1.2"}), "words"),
+    ],
+)
+def test_where_there_is_nothing_to_say_or_no_way_nobody_is_answered(source, event, words):
+    """Without a token, where a run begins (its own message tells that), without a thread."""
+    assert source.acknowledge(event, "not_run", words) is None
 
 
 def test_a_request_without_a_type_is_ignored():
@@ -208,6 +290,7 @@ def test_a_request_without_a_type_is_ignored():
         (b'{"type": "url_verification"}', "application/json", Malformed),
         (b"{}", "text/plain", UnsupportedMedia),
         (b"{}", "", UnsupportedMedia),
+        (b"payload=%ff", FORM, Malformed),
     ],
 )
 def test_signed_requests_that_slack_does_not_send_are_refused(body, content_type, error):
@@ -224,6 +307,15 @@ def test_stale_requests_are_refused(now):
 
 
 RUNS = [ExecutionReference("x_1", "e2e", Status.QUEUED, "u"), ExecutionReference("x_2", "<b>", Status.QUEUED, "u")]
+
+
+def asked(content_type, body=b""):
+    """Return the request that is answered."""
+    return Request(headers={"content-type": content_type}, query={}, body=body, now=NOW)
+
+
+TYPED = asked(FORM, b"command=%2Fgenesis")
+UNREAD = [asked("application/json", b"{}"), asked("application/json"), asked(FORM, b"payload=%7B%7D")]
 
 
 @pytest.mark.parametrize(
@@ -253,25 +345,53 @@ RUNS = [ExecutionReference("x_1", "e2e", Status.QUEUED, "u"), ExecutionReference
 )
 def test_each_outcome_is_worded_for_people(outcome, more, said):
     """A person reads what became of the command, with nothing in it that pings or links."""
-    assert text_of(SOURCE.answer(Acceptance(delivery_id="d_1", outcome=outcome, **more))) == said
+    assert text_of(SOURCE.answer(Acceptance(delivery_id="d_1", outcome=outcome, **more), TYPED)) == said
+
+
+@pytest.mark.parametrize("request_", UNREAD)
+@pytest.mark.parametrize("outcome", ["accepted", "no_match", "ignored", "duplicate", "rule_error"])
+def test_an_event_that_was_taken_gets_nothing_but_200(outcome, request_):
+    """Nobody reads more, a button's or shortcut's answer could be taken for a view, and anything else is sent again."""
+    reply = SOURCE.answer(Acceptance(delivery_id="d_1", outcome=outcome, reason="why"), request_)
+    assert reply == Reply(status=200, content_type="text/plain")
+
+
+@pytest.mark.parametrize("request_", UNREAD)
+def test_an_event_that_was_not_taken_keeps_its_status(request_):
+    """Slack sends it again, up to three times within six minutes; a 200 would lose it for good."""
+    assert SOURCE.unavailable(request_) is None
+    assert SOURCE.refuse(TooMany("too many", 60), request_) is None
+    assert SOURCE.refuse(BodyTimeout("late"), request_) is None
+
+
+@pytest.mark.parametrize("request_", UNREAD)
+def test_what_cannot_be_read_is_not_sent_again(request_):
+    """It would be no better the next time, and other than 200 counts towards Slack's switching the events off."""
+    assert text_of(SOURCE.refuse(Malformed("a < b"), request_)) == "Not taken: a &lt; b."
 
 
 def test_a_long_answer_is_cut():
     """However long the reason, Slack gets a text it shows."""
     acceptance = Acceptance(delivery_id="d_1", outcome="ignored", reason="<!channel>" * 1000)
-    said = text_of(SOURCE.answer(acceptance))
+    said = text_of(SOURCE.answer(acceptance, TYPED))
     assert len(said) <= 3000
     assert "<" not in said
 
 
 def test_refusals_are_worded_for_people_unless_slack_did_not_send_them():
     """A person sees why; a wrong signature and a flood keep their status."""
-    assert SOURCE.refuse(BadSignature()) is None
-    assert SOURCE.refuse(TooLarge("too large")) is None
-    assert text_of(SOURCE.refuse(Malformed("a < b"))) == "Not taken: a &lt; b."
-    assert text_of(SOURCE.refuse(BodyTimeout("late"))) == "Not taken: late."
+    assert SOURCE.refuse(BadSignature(), TYPED) is None
+    assert SOURCE.refuse(TooLarge("too large"), TYPED) is None
+    assert text_of(SOURCE.refuse(Malformed("a < b"), TYPED)) == "Not taken: a &lt; b."
+    assert text_of(SOURCE.refuse(BodyTimeout("late"), asked(FORM))) == "Not taken: late."
 
 
 def test_when_nothing_can_be_stored_the_person_is_asked_to_repeat():
     """Slack never repeats a command, so the person has to."""
-    assert text_of(SOURCE.unavailable()) == "Not taken, please try again in a moment."
+    assert text_of(SOURCE.unavailable(TYPED)) == "Not taken, please try again in a moment."
+
+
+def test_an_api_url_that_paths_cannot_be_appended_to_is_refused():
+    """At load, not when the first answer is due."""
+    with pytest.raises(ValueError, match="the URL cannot be used"):
+        Slack(secrets=[Secret("env: SLACK", SECRET.encode())], api_url="https://slack.com/api?x=1")
