@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import Struct
 
-from bridge.errors import BadSignature, EvaluationError, Permanent, Refusal
+from bridge.errors import BadSignature, Permanent, Refusal
 from bridge.expressions import Text
-from bridge.model import Acknowledgement, Event, Execution, Message, Press, Status, said_of
+from bridge.model import Acknowledgement, Event, Execution, Message, Press, Status
 from bridge.outbound import Outbound
+from bridge.own_words import OwnWords
 from bridge.rate import Rate
 from bridge.rules import Template
 from bridge.runs import Budget, Complaint, Order, Poll, Snapshot, Started
@@ -275,8 +276,8 @@ class Engine(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_
         return None
 
 
-class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
-    """Tells someone outside how an execution stands. Every notifier takes `text:`."""
+class Notifier(OwnWords, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type"):
+    """Tells someone outside how an execution stands. Every notifier takes `text:` and `fields:`."""
 
     in_order: ClassVar[bool] = False
     """Whether a newer message makes an unsent older one of the same execution superfluous (chat)."""
@@ -287,28 +288,14 @@ class Notifier(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     sealed: ClassVar[frozenset[str]] = frozenset()
     """Names in its address that are credentials: they are kept sealed, with a secret of the source or the notifier."""
 
-    text: Text | None = None
-    """What to say in words of its own; its names are the execution's fields, as `said_of` gives them."""
-
     @property
     def answers(self) -> frozenset[str] | None:
         """The source types whose events this one can answer as it is configured; None: all."""
         return self.sources
 
-    def said(self, execution: Execution) -> str | None:
-        """Return `text:` for an execution; None without one, or where the execution lacks what it names."""
-        try:
-            return None if self.text is None else self.text.render(said_of(execution))
-        except EvaluationError:
-            return None  # a run that failed has no outputs; that it failed is told all the same
-
     def texts(self) -> dict[str, Text]:
         """Return the expressions in this notifier's settings by their YAML path, to be checked at load."""
         return {}
-
-    def said_texts(self) -> dict[str, Text]:
-        """Return the expressions over an execution's fields by their YAML path, to be checked at load."""
-        return {} if self.text is None else {"text": self.text}
 
     async def allows(self, outbound: Outbound, press: Press, user: str, now: float) -> str | None:  # noqa: ARG002
         """Say why an order that was given on one of its messages is not carried out; None: it is.

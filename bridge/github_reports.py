@@ -5,7 +5,7 @@ https://docs.github.com/en/rest/checks/runs#create-a-check-run
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,8 @@ _LONGEST_REASON = 2_000
 _LONGEST_OUTPUT = 10_000
 _LONGEST_NAME = 200
 _ROOM_FOR_MORE = 100
+_MOST_FIELDS = 20
+_LONGEST_FIELD = 500
 _NOT_TAKEN = re.compile("[\U00010000-\U0010ffff]")
 """A commit status "doesn't accept 4-byte Unicode": HTTP 422 (ouzi-dev/commit-status-updater#526)."""
 
@@ -90,12 +92,12 @@ def commit_status(execution: Execution, name: str, own: str | None) -> dict[str,
     return {**made, "target_url": url} if url else made
 
 
-def check_run(execution: Execution, name: str, own: str | None) -> dict[str, Any]:
+def check_run(execution: Execution, name: str, own: str | None, fields: Mapping[str, str] = {}) -> dict[str, Any]:
     """Return a check run, which says whose it is with the execution's id."""
     made: dict[str, Any] = {
         "name": named(name, execution),
         "external_id": execution.id,
-        "output": {"title": plain(_title(execution), _LONGEST_TITLE), "summary": _summary(execution, own)},
+        "output": {"title": plain(_title(execution), _LONGEST_TITLE), "summary": _summary(execution, own, fields)},
     }
     if execution.started_at is not None:
         made["started_at"] = execution.started_at
@@ -131,14 +133,14 @@ class Comment(Struct, frozen=True):
         return len(there) == 2 and there[1] != self.execution and there[0] > self.at  # noqa: PLR2004 - as in `body`
 
 
-def comment(execution: Execution, key: str, own: str | None) -> Comment:
+def comment(execution: Execution, key: str, own: str | None, fields: Mapping[str, str] = {}) -> Comment:
     """Return the comment that tells of an execution; there is one for each key under a pull request."""
     heading = f"### {code(execution.rule, _LONGEST_NAME)}: {plain(_title(execution), _LONGEST_TITLE)}"
     return Comment(
         mark=f"{MARKED}: {key or execution.rule} |",
         at=execution.created_at,
         execution=execution.id,
-        text=f"{heading}\n\n{_summary(execution, own)}",
+        text=f"{heading}\n\n{_summary(execution, own, fields)}",
     )
 
 
@@ -164,9 +166,9 @@ def _page(execution: Execution) -> str:
     return url if link(url, "Open") else ""
 
 
-def _summary(execution: Execution, own: str | None) -> str:
+def _summary(execution: Execution, own: str | None, fields: Mapping[str, str]) -> str:
     """Return it in Markdown: what is known, why it ended so, and what came out or the notifier's own words instead."""
-    parts = ["\n".join(_table(execution))]
+    parts = ["\n".join([*_table(execution), *_rows(fields)])]
     if execution.reason:
         parts.append(block(execution.reason, _LONGEST_REASON))
     if own is not None:
@@ -189,6 +191,11 @@ def _table(execution: Execution) -> Iterator[str]:
     if _took(execution):
         yield f"| took | {_took(execution)} |"
     yield f"| execution | {cell(execution.id, _LONGEST_NAME)} {link(execution.url or '', 'Open')} |"
+
+
+def _rows(fields: Mapping[str, str]) -> Iterator[str]:
+    for name, text in list(fields.items())[:_MOST_FIELDS]:
+        yield f"| {cell(name, _LONGEST_NAME)} | {cell(text, _LONGEST_FIELD)} |"
 
 
 def _output(name: str, value: Output) -> str:

@@ -50,7 +50,8 @@ def message(
     `pressed` says who did what about it by a button, which is then no more there.
     """
     said, name = _SAID[execution.status], escape(execution.rule, _MAX_NAME_CHARACTERS)
-    blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution)))]
+    opens = any("url" in element for element in buttons) and not pressed
+    blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution, link=not opens)))]
     if execution.reason:
         blocks.append(_section(escape(execution.reason, _MAX_REASON_CHARACTERS)))
     if fields:
@@ -86,7 +87,13 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: str 
     return found
 
 
-def _facts(execution: Execution) -> Iterator[str]:
+def link_button(text: str, url: str) -> Iterator[Block]:
+    """Yield a button that leads to a URL; none where a person should not follow it."""
+    if followable(url):
+        yield {**button(text, "open", "|"), "url": url}
+
+
+def _facts(execution: Execution, *, link: bool) -> Iterator[str]:
     yield f"template {escape(execution.template, _MAX_NAME_CHARACTERS)}"
     if execution.progress is not None:
         yield f"{execution.progress.done}/{execution.progress.total} steps"
@@ -97,9 +104,8 @@ def _facts(execution: Execution) -> Iterator[str]:
     at = execution.finished_at or execution.started_at
     if at:
         yield _moment(at)
-    link = _link(execution.url or "", "Open")
-    if link:
-        yield link
+    if link and (found := _link(execution.url or "", "Open")):
+        yield found
 
 
 def _moment(at: str) -> str:
@@ -137,9 +143,14 @@ def _output(name: str, value: Output) -> list[Block]:
     return [_context(*told), _section(_link(value.url, "Open") or escape(value.url, _MAX_LINK_CHARACTERS))]
 
 
+def followable(url: str) -> bool:
+    """Whether a URL is one for a browser, and short enough for Slack."""
+    return url.startswith(("https://", "http://")) and len(url) <= _MAX_LINK_CHARACTERS
+
+
 def _link(url: str, text: str) -> str:
     """Return a link as mrkdwn has it; nothing where the URL is none a person should follow."""
-    if not url.startswith(("https://", "http://")) or len(url) > _MAX_LINK_CHARACTERS:
+    if not followable(url):
         return ""
     # `|` would begin the link's text.
     return f"<{escape(url).replace('|', '%7C')}|{text}>"

@@ -94,6 +94,7 @@ def test_every_module_is_tested(name: str) -> None:
         "hardening",
         "answers",
         "comfy_uploads",
+        "own_words",
         "polling",
         "slack_api",
         "slack_message",

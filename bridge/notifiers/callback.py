@@ -89,14 +89,16 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     def compose(self, execution: Execution) -> bytes:
         """Write the execution as the API shows it, without `notifications`: a message cannot tell of its delivery.
 
-        `text:`, where there is one, stands beside it.
+        `text:` and `fields:`, where there are some, stand beside it.
         """
         data = msgspec.to_builtins(execution)
         del data["notifications"]
         event = {"type": f"execution.{execution.status}", "timestamp": _changed_at(execution), "data": data}
-        said = self.said(execution)
+        said, fields = self.said(execution), self.said_fields(execution)
         if said is not None:
             event["text"] = said
+        if fields:
+            event["fields"] = fields
         return msgspec.json.encode(event)
 
     async def send(self, outbound: Outbound, message: Message) -> None:

@@ -73,7 +73,9 @@ class GitHubCheck(OnCommit, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def compose(self, execution: Execution) -> bytes:
         """Write the check run."""
-        return msgspec.json.encode(github_reports.check_run(execution, self.name, self.said(execution)))
+        return msgspec.json.encode(
+            github_reports.check_run(execution, self.name, self.said(execution), self.said_fields(execution))
+        )
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose key it is."""

@@ -76,7 +76,9 @@ class GitHubComment(Report, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def compose(self, execution: Execution) -> bytes:
         """Write the comment, and how it is found again."""
-        return msgspec.json.encode(github_reports.comment(execution, self.key, self.said(execution)))
+        return msgspec.json.encode(
+            github_reports.comment(execution, self.key, self.said(execution), self.said_fields(execution))
+        )
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask for the token's rate limit, which costs none of it."""

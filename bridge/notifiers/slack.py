@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from bridge import slack_api, slack_message
 from bridge.addresses import base_url
@@ -21,7 +21,7 @@ from bridge.credentials import Concealed
 from bridge.duration import Duration
 from bridge.errors import EvaluationError, Permanent
 from bridge.expressions import Text
-from bridge.model import Execution, Message, Press, Status, said_of
+from bridge.model import Execution, Message, Press, Status
 from bridge.outbound import Outbound
 from bridge.secret import Secret
 from bridge.slack_api import API_URL, RESPONSE_GUARD, RESPONSE_HOST, NotThere, Unchangeable
@@ -68,22 +68,12 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     api_url: str = API_URL
     """The address of Slack's Web API, for those who go through a proxy of their own."""
-    fields: dict[str, Text] = field(default_factory=dict)
-    """Beside the text, by their names; ${{ }} takes them from the execution."""
     buttons: Buttons | None = None
     """Whether there are buttons to run it again and to settle an unknown one, and who may use them."""
 
     def __post_init__(self) -> None:
         """Refuse an API URL that paths cannot be appended to."""
         base_url(self.api_url)
-
-    def texts(self) -> dict[str, Text]:
-        """Return nothing: what a field says is of the execution, not of the event."""
-        return {}
-
-    def said_texts(self) -> dict[str, Text]:
-        """Return the fields, too."""
-        return super().said_texts() | {f"fields.{name}": text for name, text in self.fields.items()}
 
     def lane(self, address: Mapping[str, str]) -> str:
         """Name the channel: about one message a second may be written there."""
@@ -121,16 +111,8 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
         raise NotImplementedError
 
     def _layout(self, execution: Execution) -> dict[str, Any]:
-        fields, buttons = dict(self._rendered(execution)), list(self._buttons(execution))
+        fields, buttons = self.said_fields(execution), list(self._buttons(execution))
         return slack_message.message(execution, self.said(execution), fields, buttons, _pressed(execution))
-
-    def _rendered(self, execution: Execution) -> Iterator[tuple[str, str]]:
-        names = said_of(execution)
-        for name, text in self.fields.items():
-            try:
-                yield name, text.render(names)
-            except EvaluationError:
-                continue  # a run that failed has no outputs
 
     def _buttons(self, execution: Execution) -> Iterator[dict[str, Any]]:
         key = self._key()
@@ -149,6 +131,7 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
             yield slack_message.button("Close", "close", value("close"))
         else:
             yield slack_message.button("Run again", "again", value("again"))
+        yield from slack_message.link_button("Open", execution.url or "")
 
 
 class Slack(_Chat, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="slack"):

@@ -7,31 +7,34 @@ local AGAIN = 2000 -- milliseconds between two tellings of the same, at least
 local function write_note(outbox, owner, field, note, now, ring_at, seconds)
   local key = 'gb:n:' .. note.id
   local there = redis.call('HMGET', key, 'state', 'next')
-  if there[1] and (not note.again or there[1] == 'dead') then
-    return
+  local fresh = not there[1] or (note.again and there[1] ~= 'dead')
+  if fresh then
+    local state, at = 'due', now
+    if there[1] then
+      redis.call('HINCRBY', key, 'version', 1)
+      state = there[1] == 'sending' and 'sending' or 'due'
+      -- The lease of one that is on the wire, and the wait of one that could not be sent, stand; what was told a moment
+      -- ago is not told anew at once.
+      at = math.max(now, (tonumber(there[2]) or 0) + (there[1] == 'delivered' and AGAIN or 0))
+    end
+    if there[1] ~= 'sending' and there[1] ~= 'due' then
+      redis.call('HSET', key, 'attempts', 0)
+    end
+    redis.call('HSET', key, 'record', note.record, 'body', note.body, 'state', state, 'next', at)
+    redis.call('EXPIRE', key, seconds)
+    redis.call('ZADD', outbox, math.max(ring_at, at), note.id)
   end
-  local state, at = 'due', now
-  if there[1] then
-    redis.call('HINCRBY', key, 'version', 1)
-    state = there[1] == 'sending' and 'sending' or 'due'
-    -- The lease of one that is on the wire, and the wait of one that could not be sent, stand; what was told a moment
-    -- ago is not told anew at once.
-    at = math.max(now, (tonumber(there[2]) or 0) + (there[1] == 'delivered' and AGAIN or 0))
-  end
-  if there[1] ~= 'sending' and there[1] ~= 'due' then
-    redis.call('HSET', key, 'attempts', 0)
-  end
-  redis.call('HSET', key, 'record', note.record, 'body', note.body, 'state', state, 'next', at)
-  redis.call('EXPIRE', key, seconds)
-  redis.call('ZADD', outbox, math.max(ring_at, at), note.id)
-  local notes = {}
+  local notes, listed = {}, false
   for id in string.gmatch(redis.call('HGET', owner, field) or '', '%S+') do
-    if id ~= note.id then
+    listed = listed or id == note.id
+    if id ~= note.id or not fresh then
       notes[#notes + 1] = id
     end
   end
-  notes[#notes + 1] = note.id
-  redis.call('HSET', owner, field, table.concat(notes, ' '))
+  if fresh or not listed then
+    notes[#notes + 1] = note.id
+    redis.call('HSET', owner, field, table.concat(notes, ' '))
+  end
 end
 
 -- Read the notifications in ARGV from `first` to `last`: id, record, body, 1 for `again`.

@@ -837,6 +837,18 @@ def test_fields_are_the_executions():
     assert notifier.said_texts().keys() == {"fields.Branch", "fields.Why", "fields.<x>"}
 
 
+def test_fields_stand_beside_what_callbacks_and_githubs_summaries_say():
+    """As JSON for programs, as rows of code for people."""
+    fields = {"Branch": Text("${{ variables.branch }} @all"), "Why": Text("${{ reason }}")}
+    assert json.loads(_callback(fields=fields).compose(EXECUTION))["fields"] == {"Branch": "main @all"}
+    assert "fields" not in json.loads(_callback(fields={"Why": Text("${{ reason }}")}).compose(EXECUTION))
+    comment = GitHubComment(token=_secret(TOKEN), fields=fields).compose(EXECUTION)
+    check = GitHubCheck(app_id=7, private_key=_secret(PRIVATE_KEY), fields=fields).compose(EXECUTION)
+    for told in (comment, check):
+        assert b"| `Branch` | `main @all` |" in told
+        assert b"Why" not in told
+
+
 def test_a_channel_is_one_lane():
     """About one message a second may be written there, whoever writes; no name of it is shown."""
     one, other = _slack("https://slack.com"), _slack("https://slack.example.com")
@@ -884,6 +896,17 @@ async def test_buttons_are_there_where_they_can_do_something(outbound, status, a
         assert len(element["value"]) <= 2_000
         assert TOKEN not in element["value"]
         assert await notifier.allows(outbound, _press(element), "U1", FINISHED + 3600) is None
+
+
+@pytest.mark.parametrize(("url", "opens"), [("https://g.example.com/r", True), ("javascript:x", False), (None, False)])
+def test_a_run_that_can_be_looked_at_has_a_button_for_that(url, opens):
+    """Where there are buttons; else, and where a button was used, it is a link."""
+    notifier = _slack("https://slack.com", buttons=FOR_ANN)
+    execution = msgspec.structs.replace(EXECUTION, url=url)
+    found = [element["url"] for element in _elements(notifier, execution) if "url" in element]
+    assert found == ([url] if opens else [])
+    assert b"|Open>" not in notifier.compose(execution)
+    assert (b"|Open>" in _slack("https://slack.com").compose(execution)) is opens
 
 
 async def test_a_button_is_held_to_what_it_says(outbound):

@@ -24,7 +24,11 @@ SOURCE = "{type: slack, secrets: [{env: SLACK_SECRET}]}"
 CONFIG = """
   qa: {type: slack, token: {env: SLACK_TOKEN}, channel: C1, api_url: "@SLACK@/api", buttons: {users: [U1]}}
   thread: {type: slack, token: {env: SLACK_TOKEN}, channel: C2, api_url: "@SLACK@/api", thread: true}
-  reply: {type: slack_reply, token: {env: SLACK_TOKEN}, api_url: "@SLACK@/api", fields: {Branch: "${{ variables.branch }}"}}
+  reply:
+    type: slack_reply
+    token: {env: SLACK_TOKEN}
+    api_url: "@SLACK@/api"
+    fields: {Branch: "${{ variables.branch }}"}
   bare: {type: slack_reply, api_url: "@SLACK@/api"}
 engines:
   genesis: {type: genesis, base_url: "@ENGINE@", api_key: {env: ENGINE_KEY}, poll: {first: 50ms, max: 100ms}}
