@@ -1,12 +1,14 @@
 """The store's records, and how they are written as Redis hash fields and read back. Pure."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct, structs
 
 from bridge.clock import Clock, rfc3339
+from bridge.errors import Unreadable
 from bridge.model import Change, Delivery, Execution, Notification, Output, Progress, Status
 from bridge.notes import Fields, NewNotification
 
@@ -151,6 +153,15 @@ def read_claims(answer: list[Any], token: str, asked: Clock, *, confirmed: bool 
             damaged.append((execution_id, unreadable(error)))
     waits = int(answer[1])
     return Claims(claims, None if waits < 0 else waits / 1000, damaged)
+
+
+@contextlib.contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Raise Unreadable where a record is damaged or not ours."""
+    try:
+        yield
+    except RECORD_ERRORS as error:
+        raise Unreadable(f"{what}: {unreadable(error)}") from None
 
 
 def unreadable(error: Exception) -> str:

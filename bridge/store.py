@@ -9,7 +9,8 @@ gb:n:<notification>  hash    one notification
 gb:due               zset    execution -> when its next step is due: schedule and lease in one
 gb:outbox            zset    notification -> when to ring for it
 gb:g:<group>         zset    executions of one key of `at_a_time` -> their turns (scripts/group.lua)
-gb:bell, gb:dead     list, zset  wakes one waiting worker; what a person has to look at
+gb:bell, gb:rung     lists   wake one waiting worker: for what is due, for one notification
+gb:dead              zset    what a person has to look at
 gb:tokens:... gb:hold:... gb:holds gb:slots:... gb:line:...  budgets of engines' keys, see scripts/budget.lua
 gb:paused            hash    the pause switches that are on; the one key that stays until a person decides
 gb:deliveries, gb:executions  zsets  the newest of them -> when they came
@@ -19,10 +20,8 @@ gb:lane:<lane>       string  somebody has just been told something in a place th
 gb:rate:<source>     string  when the source may again send as much as its rate allows
 """
 
-import contextlib
 import math
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -51,6 +50,7 @@ from bridge.records import (
     read_delivery,
     read_execution,
     read_stored,
+    readable,
     unreadable,
 )
 from bridge.redis_checks import Finding, examine
@@ -279,17 +279,21 @@ class Store:
         answer = await self._scripts.run("ring", ["gb:outbox"], [limit, UNRUNG_SECONDS * 1000])
         return [notification.decode() for notification in answer]
 
-    async def wait_for_bell(self, seconds: int) -> bool:
-        """Sleep until an accept rings, at most `seconds`; raises StoreUnavailable."""
+    async def wait_for_bell(self, seconds: int) -> bool | str:
+        """Sleep until somebody rings, at most `seconds`: True for what is due, an id for that notification.
+
+        Raises StoreUnavailable.
+        """
         async with redis_errors():
-            return await self.redis.blpop(["gb:bell"], timeout=seconds) is not None  # type: ignore[misc]
+            rung = await self.redis.blpop(["gb:bell", "gb:rung"], timeout=seconds)  # type: ignore[misc]
+        return False if rung is None else rung[0] == b"gb:bell" or rung[1].decode(errors="replace")
 
     async def execution(self, execution_id: str) -> Execution | None:
         """Return one execution as the API shows it; raises Unreadable and StoreUnavailable."""
         fields = await self._hash(f"gb:x:{execution_id}")
         if not fields:
             return None
-        with _readable(f"execution {execution_id!r}"):
+        with readable(f"execution {execution_id!r}"):
             found = read_execution(execution_id, fields, [])
             ids = fields.get("notifications", b"").decode().split()
         notes = [note for id_ in ids if (note := await self._notification(id_, found.status)) is not None]
@@ -299,7 +303,7 @@ class Store:
         """Return a notification as the API shows it; a damaged one must not hide its execution."""
         try:
             fields = await self._hash(f"gb:n:{id_}")
-            with _readable(f"notification {id_!r}"):
+            with readable(f"notification {id_!r}"):
                 return read_notification(id_, fields) if fields else None
         except Unreadable as error:
             return Notification(id=id_, notifier="", status=told, state="dead", last_error=str(error))
@@ -307,7 +311,7 @@ class Store:
     async def file(self, execution_id: str, part: str) -> tuple[str, str] | None:
         """Return the engine and its reference of an output's file; raises Unreadable and StoreUnavailable."""
         fields = await self._hash(f"gb:x:{execution_id}")
-        with _readable(f"execution {execution_id!r}"):
+        with readable(f"execution {execution_id!r}"):
             found = outputs.reference(fields, part) if fields else None
             return None if found is None else (decode_record(fields["record"]).engine, found)
 
@@ -318,7 +322,7 @@ class Store:
             return None
         told = fields.get("notification", b"").decode(errors="replace")
         note = await self._notification(told, Status.QUEUED) if told else None
-        with _readable(f"delivery {delivery_id!r}"):
+        with readable(f"delivery {delivery_id!r}"):
             return read_delivery(delivery_id, fields, [] if note is None else [note])
 
     async def body(self, delivery_id: str) -> bytes | None:
@@ -340,11 +344,3 @@ class Store:
                     raise Unreadable(f"{key} in Redis is not ours: it holds another kind of value") from None
                 raise
         return {name.decode(errors="replace"): value for name, value in found.items()}
-
-
-@contextlib.contextmanager
-def _readable(what: str) -> Iterator[None]:
-    try:
-        yield
-    except RECORD_ERRORS as error:
-        raise Unreadable(f"{what}: {unreadable(error)}") from None

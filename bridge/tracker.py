@@ -120,7 +120,10 @@ class Tracker:
     async def _listen_for_ever(self) -> None:
         while not self._draining:
             try:
-                if await self._store.wait_for_bell(1):
+                rung = await self._store.wait_for_bell(1)
+                if isinstance(rung, str):
+                    await self._ring([rung])
+                elif rung:
                     self._wake.set()
             except StoreUnavailable:
                 await asyncio.sleep(jittered(1.0))

@@ -69,6 +69,7 @@ redis.call('HSET', delivery, 'attempt', ARGV[2], 'record', ARGV[3], 'outcome', A
 redis.call('EXPIRE', delivery, ARGV[6])
 for note in each_note(10, 9 + 4 * ARGV[9]) do
   write_note(KEYS[3], delivery, 'notification', note, now, now, ARGV[6])
+  ring_for(note.id)
 end
 -- What is newest, for lists: bounded, so that it costs the same however much comes.
 local index = {['gb:deliveries'] = {ARGV[1]}, ['gb:executions'] = ids}

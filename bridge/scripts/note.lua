@@ -15,5 +15,6 @@ end
 redis.call('EXPIRE', key, ARGV[3])
 for note in each_note(4, #ARGV) do
   write_note(KEYS[1], key, 'notifications', note, now, now, ARGV[3])
+  ring_for(note.id)
 end
 return 1

@@ -37,6 +37,14 @@ local function write_note(outbox, owner, field, note, now, ring_at, seconds)
   end
 end
 
+-- Have a worker tell something now, who has not written it down itself. That gets lost with nobody to hear it; the sweep
+-- rings again.
+local function ring_for(id)
+  redis.call('RPUSH', 'gb:rung', id)
+  redis.call('LTRIM', 'gb:rung', -1000, -1)
+  redis.call('EXPIRE', 'gb:rung', 60)
+end
+
 -- Read the notifications in ARGV from `first` to `last`: id, record, body, 1 for `again`.
 local function each_note(first, last)
   local i = first - 4

@@ -555,6 +555,9 @@ async def test_what_is_told_of_a_delivery_just_taken_is_stored_with_it(store: St
     delivery = await store.delivery("d_1")
     assert delivery is not None
     assert [one.id for one in delivery.notifications] == ["msg_0"]
+    await store.redis.delete("gb:bell")
+    assert await store.wait_for_bell(1) == "msg_0"  # what waits only to be superseded is left to the sweep
+    assert await store.wait_for_bell(1) is False
 
 
 async def test_the_sweep_names_what_nobody_attempted_and_not_at_once_again(store: Store) -> None:

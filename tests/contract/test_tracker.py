@@ -36,7 +36,7 @@ class FlakyStore(Store):
             raise StoreUnavailable("away")
         return await super().commit(claim, step)
 
-    async def wait_for_bell(self, seconds: int) -> bool:
+    async def wait_for_bell(self, seconds: int) -> bool | str:
         if self.failing_bells:
             self.failing_bells -= 1
             raise StoreUnavailable("away")
