@@ -215,14 +215,8 @@ def read_execution(execution_id: str, fields: Fields, notifications: list[Notifi
     text = {name: value.decode() for name, value in fields.items() if name in ("remote", "reason", "url")}
     progress = fields.get("progress")
     started, finished = fields.get("started"), fields.get("finished")
-    return Execution(
-        id=execution_id,
-        delivery_id=record.delivery_id,
-        rule=record.rule,
-        source=record.source,
-        engine=record.engine,
-        template=record.template,
-        variables=record.variables,
+    return structs.replace(
+        taken(execution_id, record, rfc3339(float(fields["created"]))),
         status=status,
         final=status.final,
         remote_id=text.get("remote") or None,
@@ -231,11 +225,27 @@ def read_execution(execution_id: str, fields: Fields, notifications: list[Notifi
         reason=text.get("reason") or None,
         url=text.get("url") or None,
         attempts=int(fields["attempts"]),
-        created_at=rfc3339(float(fields["created"])),
         started_at=rfc3339(float(started)) if started else None,
         finished_at=rfc3339(float(finished)) if finished else None,
         history=[_change(line) for line in fields["history"].decode().split("\n")],
         notifications=notifications,
+    )
+
+
+def taken(execution_id: str, record: Record, at: str) -> Execution:
+    """Return an execution as it is when it was taken, `at` in RFC 3339."""
+    return Execution(
+        id=execution_id,
+        delivery_id=record.delivery_id,
+        rule=record.rule,
+        source=record.source,
+        engine=record.engine,
+        template=record.template,
+        variables=record.variables,
+        status=Status.QUEUED,
+        final=False,
+        created_at=at,
+        history=[Change(at, Status.QUEUED)],
     )
 
 

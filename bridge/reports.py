@@ -16,11 +16,11 @@ from bridge.decision import SOURCE, derived_id
 from bridge.errors import AttemptError, Permanent, Transient
 from bridge.faults import point
 from bridge.keeping import opened_address
-from bridge.model import Change, Execution, Message, Status
+from bridge.model import Change, Execution, Message
 from bridge.notes import NewNotification, NotificationClaim
 from bridge.pacing import jittered
 from bridge.parts import Bridge
-from bridge.records import Claim, Record, Step
+from bridge.records import Claim, Record, Step, taken
 from bridge.store import Store
 
 NOTIFICATION_SCHEDULE_SECONDS = (5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600)
@@ -59,20 +59,7 @@ def notifications(config: Config, claim: Claim, found: Step) -> list[NewNotifica
 
 def queued(config: Config, execution_id: str, record: Record, now_ms: float) -> list[NewNotification]:
     """Return what is told of an execution that was taken and has not begun."""
-    at = rfc3339(now_ms)
-    execution = Execution(
-        id=execution_id,
-        delivery_id=record.delivery_id,
-        rule=record.rule,
-        source=record.source,
-        engine=record.engine,
-        template=record.template,
-        variables=record.variables,
-        status=Status.QUEUED,
-        final=False,
-        created_at=at,
-        history=[Change(at, Status.QUEUED)],
-    )
+    execution = taken(execution_id, record, rfc3339(now_ms))
     return list(_told(config, record, execution))
 
 
