@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bridge.bodies import read_object
-from bridge.errors import Ambiguous, AttemptError, Malformed, Permanent, Transient
+from bridge.errors import Ambiguous, AttemptError, Malformed, Permanent, Throttled, Transient
 from bridge.outbound import Answer, Outbound
 
 T = TypeVar("T")
@@ -154,7 +154,7 @@ def _judged(answer: Answer, token: str, now: float, *, harmless: bool) -> Attemp
     words = f"GitHub: {answer.words(token)}"
     wait = wait_seconds(answer, now)
     if wait is not None:
-        return Transient(words, wait)
+        return Throttled(words, wait)
     if answer.status >= 500:  # noqa: PLR2004 - it is in trouble
         return Transient(words, answer.retry_after(now)) if harmless else Ambiguous(words)
     advice = _ADVICE.get(answer.status)

@@ -13,7 +13,7 @@ from bridge import metrics
 from bridge.clock import rfc3339
 from bridge.config import Config
 from bridge.decision import SOURCE, derived_id
-from bridge.errors import AttemptError, Permanent, Transient
+from bridge.errors import AttemptError, Permanent, Throttled, Transient
 from bridge.faults import point
 from bridge.keeping import opened_address
 from bridge.model import Change, Execution, Message
@@ -138,6 +138,8 @@ async def _attempt_failed(store: Store, claim: NotificationClaim, error: Attempt
     asked = error.retry_after if isinstance(error, Transient) else None
     metrics.NOTIFICATION_ATTEMPTS.labels(claim.notifier, "due").inc()
     wait = jittered(NOTIFICATION_SCHEDULE_SECONDS[claim.attempt - 1]) if asked is None else asked
-    await store.commit_notification(claim, "due", error=str(error), again_seconds=wait)
+    # A 429 is about the place, so whatever else is to be told there waits as well.
+    hold = wait if isinstance(error, Throttled) else 0
+    await store.commit_notification(claim, "due", error=str(error), again_seconds=wait, hold_seconds=hold)
     log.warning("notification.failed", notification=claim.id, notifier=claim.notifier, reason=str(error), again=wait)
     return wait

@@ -6,12 +6,13 @@ https://docs.slack.dev/interactivity/handling-user-interaction#message_responses
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import msgspec
 
 from bridge.addresses import Guard, base_url, origin, parse
 from bridge.answers import json_object
-from bridge.errors import Ambiguous, AttemptError, Permanent, Transient
+from bridge.errors import Ambiguous, AttemptError, Permanent, Throttled, Transient
 from bridge.outbound import Answer, Outbound
 from bridge.secret import Secret
 
@@ -24,7 +25,7 @@ _MAX_ANSWER_BYTES = 1 << 16
 _USED_UP = frozenset({"used_url", "expired_url"})
 _NOT_THERE = frozenset("not_in_channel channel_not_found is_archived restricted_action".split())
 _UNCHANGEABLE = frozenset("message_not_found cant_update_message edit_window_closed is_inactive".split())
-_TRY_AGAIN = frozenset("ratelimited internal_error fatal_error request_timeout service_unavailable".split())
+_TRY_AGAIN = frozenset("internal_error fatal_error request_timeout service_unavailable".split())
 _WHAT_TO_DO = {
     "not_in_channel": "invite the app into the channel",
     "channel_not_found": "check the channel's id, and invite the app if it is private",
@@ -55,6 +56,23 @@ async def probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:
         max_bytes=_MAX_ANSWER_BYTES,
     )
     return None if _ok(answer) else str(_judged(answer, 0, *token.texts()))
+
+
+async def look(
+    outbound: Outbound, api_url: str, token: Secret, method: str, asked: Mapping[str, str], *, now: float
+) -> dict[str, Any]:
+    """Call a method that only reads: those take a form, and no JSON. Raises as `call` does."""
+    answer = await outbound.request(
+        "POST",
+        f"{base_url(api_url)}/{method}",
+        headers={"authorization": f"Bearer {token.text()}", "content-type": "application/x-www-form-urlencoded"},
+        content=urlencode(asked).encode(),
+        timeout_seconds=_TIMEOUT_SECONDS,
+        max_bytes=_MAX_ANSWER_BYTES,
+    )
+    if not _ok(answer):
+        raise _judged(answer, now, *token.texts())
+    return json_object(answer)
 
 
 async def call(
@@ -123,7 +141,9 @@ def _judged(answer: Answer, now: float, *hidden: str) -> AttemptError:
     """
     words = f"Slack: {answer.words(*hidden)}"
     error = json_object(answer).get("error")
-    if answer.status == 429 or answer.status >= 500 or error in _TRY_AGAIN:  # noqa: PLR2004 - slow down; in trouble
+    if answer.status == 429 or error == "ratelimited":  # noqa: PLR2004 - slow down
+        return Throttled(words, answer.retry_after(now))
+    if answer.status >= 500 or error in _TRY_AGAIN:  # noqa: PLR2004 - in trouble
         return Transient(words, answer.retry_after(now))
     if answer.status == 200 and not isinstance(error, str):  # noqa: PLR2004 - neither success nor a named failure
         return Ambiguous(f"{words} - which is not an answer of Slack's API")

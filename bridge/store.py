@@ -265,12 +265,15 @@ class Store:
         error: str = "",
         again_seconds: float = 0,
         made: str | None = None,
+        hold_seconds: float = 0,
     ) -> Literal["", "written", "newer"]:
         """Write down an attempt's outcome: delivered, due (again in `again_seconds`) or dead, and what it has `made`.
 
+        Its lane takes nothing for `hold_seconds`.
         Returns nothing where the attempt was no longer ours, `newer` where there is something new to tell already.
         """
         arguments = [claim.id, claim.token, state, error, int(again_seconds * 1000), claim.version, made or ""]
+        arguments.append(int(hold_seconds * 1000))
         answer: int = await self._scripts.run("commit_notification", ["gb:outbox", "gb:dead"], arguments)
         return _COMMITTED[answer]
 

@@ -44,6 +44,10 @@ _IDENTITY: dict[str, Any] = {
 }
 
 
+_FORMS = frozenset({"usergroups.users.list"})
+"""Methods that only read: they take a form, and no JSON."""
+
+
 class ResponseUrl(msgspec.Struct, kw_only=True):
     """What a response URL still allows."""
 
@@ -76,6 +80,8 @@ class Slack(Emulator[Record]):
         self.channels = None if channels is None else set(channels)
         self.strict_rate = strict_rate
         self.spent_status = spent_status
+        self.groups: dict[str, list[str]] = {}
+        """Who is in which user group."""
         self.answers = Script()
         self.messages: list[Message] = []
         self.response_urls: dict[str, ResponseUrl] = {}
@@ -184,7 +190,7 @@ class Slack(Emulator[Record]):
         """Answer a Web API method: 200 whether it worked or not, but for the rate limit."""
         try:
             self._check_token(exchange.headers.get("authorization"))
-            record.body = arguments(exchange.headers.get("content-type", ""), raw)
+            record.body = arguments(exchange.headers.get("content-type", ""), raw, form=record.kind in _FORMS)
             reply = self._method(record)
         except Failed as failed:
             record.error = failed.error
@@ -197,6 +203,10 @@ class Slack(Emulator[Record]):
         match record.kind:
             case "auth.test":
                 return _IDENTITY
+            case "usergroups.users.list":
+                if record.body.get("usergroup") not in self.groups:
+                    raise Failed("no_such_subteam")
+                return {"users": self.groups[record.body["usergroup"]]}
             case "chat.postMessage":
                 self._read(record)
                 message = self._post(record)

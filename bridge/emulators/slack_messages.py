@@ -75,11 +75,13 @@ def json_object(raw: bytes, complaint: str) -> dict[str, Any]:
         raise Failed(complaint) from None
 
 
-def arguments(content_type: str, raw: bytes) -> dict[str, Any]:
-    """Read a method's arguments from JSON or a form."""
+def arguments(content_type: str, raw: bytes, *, form: bool = False) -> dict[str, Any]:
+    """Read a method's arguments from JSON or a form, or from a `form` only."""
     if not raw:  # slack_sdk's auth.test says JSON and sends nothing
         return {}
     kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/json" and form:
+        raise Failed("invalid_form_data")
     if kind == "application/json":
         return json_object(raw, "invalid_json")
     if kind != "application/x-www-form-urlencoded":

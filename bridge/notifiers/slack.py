@@ -99,7 +99,7 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     async def _in_groups(self, outbound: Outbound, key: Secret, buttons: Buttons, user: str, now: float) -> bool:
         for group in buttons.groups:
-            told = await slack_api.call(
+            told = await slack_api.look(
                 outbound, self.api_url, key, "usergroups.users.list", {"usergroup": group}, now=now
             )
             members = told.get("users")

@@ -1373,3 +1373,15 @@ def test_records_are_plain_json():
     """An answer survives the way through JSON, so that it can be scripted from outside."""
     answer = Answer(status=429, headers={"retry-after": "1"}, drop="reset")
     assert msgspec.json.decode(msgspec.json.encode(answer), type=Answer) == answer
+
+
+async def test_slack_reads_groups_from_a_form_only():
+    """Its methods that only read take no JSON; an unknown group is an error by name."""
+    slack = Slack(tokens=["t"])
+    slack.groups = {"S1": ["U1"]}
+    headers = {"authorization": "Bearer t"}
+    async with Server(slack), httpx.AsyncClient(headers=headers) as client:
+        url = f"{slack.url}/api/usergroups.users.list"
+        assert (await client.post(url, data={"usergroup": "S1"})).json() == {"ok": True, "users": ["U1"]}
+        assert (await client.post(url, data={"usergroup": "S2"})).json()["error"] == "no_such_subteam"
+        assert (await client.post(url, json={"usergroup": "S1"})).json()["error"] == "invalid_form_data"

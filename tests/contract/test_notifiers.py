@@ -18,7 +18,9 @@ from standardwebhooks import Webhook
 
 from bridge.contracts import Notifier
 from bridge.duration import Duration
-from bridge.errors import Ambiguous, EvaluationError, Permanent, Transient
+from bridge.emulators.serving import Server
+from bridge.emulators.slack import Slack as EmulatedSlack
+from bridge.errors import Ambiguous, EvaluationError, Permanent, Throttled, Transient
 from bridge.expressions import Text
 from bridge.model import FINAL, Change, Execution, Link, Message, Notification, Press, Progress, Status
 from bridge.notifiers import NOTIFIERS
@@ -937,11 +939,39 @@ async def test_a_button_is_held_to_what_it_says(outbound):
 )
 async def test_groups_are_asked_for_and_everybody_is_everybody(outbound, buttons, allowed):
     """Slack knows who is in a group; what it answers otherwise is nobody."""
-    script = in_turn(iter([answer(200, json.dumps({"ok": True, "users": ["U9"] if allowed else "U9"}))]))
-    async with serve(script) as server:
-        notifier = _slack(server.url(""), buttons=buttons)
+    slack = EmulatedSlack(tokens=[TOKEN])
+    slack.groups = {"S1": ["U8", "U9"], "S2": ["U8"]}
+    async with Server(slack):
+        notifier = _slack(slack.url, buttons=buttons)
         [again] = _elements(notifier, EXECUTION)
         assert (await notifier.allows(outbound, _press(again), "U9", FINISHED + 1) is None) is allowed
+
+
+@pytest.mark.parametrize("reply", [b'{"ok":true}', b'{"ok":true,"users":"U9"}', b'{"ok":true,"users":[7]}'])
+async def test_a_group_that_cannot_be_read_is_nobody(outbound, reply):
+    """What Slack says of a group is believed only where it is a list that names them."""
+    async with serve(always(answer(200, reply))) as server:
+        notifier = _slack(server.url(""), buttons=Buttons(groups=("S1",)))
+        [again] = _elements(notifier, EXECUTION)
+        said = await notifier.allows(outbound, _press(again), "U9", FINISHED + 1)
+        assert said == "you are not among those who may use it"
+
+
+async def test_a_group_that_cannot_be_asked_for_is_an_error(outbound):
+    """Whoever pressed hears that it could not be asked; nobody is let in for that."""
+    slack = EmulatedSlack(tokens=[TOKEN])
+    async with Server(slack):
+        notifier = _slack(slack.url, buttons=Buttons(groups=("S3",)))
+        [again] = _elements(notifier, EXECUTION)
+        with pytest.raises(Permanent, match="no_such_subteam"):
+            await notifier.allows(outbound, _press(again), "U9", FINISHED + 1)
+
+
+async def test_too_many_is_about_the_place(outbound):
+    """So whatever else is to be told there waits as well."""
+    with pytest.raises(Throttled) as failed:
+        await _send(outbound, WORLDS[Slack], always(answer(429, b"", {"retry-after": "30"})))
+    assert failed.value.retry_after == 30
 
 
 @pytest.mark.parametrize("said", [{}, {"anyone": True, "users": ("U1",)}])

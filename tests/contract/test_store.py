@@ -537,6 +537,29 @@ async def test_a_place_gets_one_message_a_second(store: Store) -> None:
     assert isinstance(await store.claim_notification("msg_x_2"), NotificationClaim)
 
 
+async def test_a_place_that_says_too_many_gets_nothing_for_so_long(store: Store) -> None:
+    """Whatever else is to be told there would be refused as well."""
+    for n in (1, 2):
+        await accepted(store, f"x_{n}")
+    for claim in (await store.claim(10)).claims:
+        new = structs.replace(note(f"msg_{claim.execution.id}"), lane="C1")
+        await store.commit(claim, structs.replace(told(claim, Status.COMPLETED), notifications=[new]))
+    refused = await held(store, "msg_x_1")
+    await store.commit_notification(refused, "due", error="HTTP 429", again_seconds=30, hold_seconds=30)
+    wait = await store.claim_notification("msg_x_2")
+    assert isinstance(wait, float)
+    assert 29 < wait <= 30
+
+
+async def test_what_is_made_for_an_execution_that_is_gone_leaves_nothing(store: Store) -> None:
+    """Its record has expired meanwhile: no key may come back without an end."""
+    await ended(store, note("msg_1"))
+    claim = await held(store)
+    await store.redis.delete("gb:x:x_1")
+    await store.commit_notification(claim, "delivered", made="C1 1.2")
+    assert not await store.redis.exists("gb:x:x_1")
+
+
 async def test_what_is_told_of_a_delivery_just_taken_is_stored_with_it(store: Store) -> None:
     """Each execution's own, beside what whoever gave a command hears; the sweep rings for all of them."""
     records = {f"x_{n}": RECORD for n in (1, 2)}
