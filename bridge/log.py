@@ -6,13 +6,32 @@ import logging
 import sys
 from collections.abc import Iterator
 from textwrap import indent
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
 from bridge.terminal import line, plain
 
 Mode = Literal["json", "console"]
+
+
+class _Surviving:
+    """Where lines go as long as anybody takes them.
+
+    A terminal that was closed, a reader that died or a full disk ends no work: what is done stands in the records.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def configure(mode: Mode, stream: TextIO = sys.stderr, level: int = logging.INFO) -> None:
@@ -35,10 +54,10 @@ def configure(mode: Mode, stream: TextIO = sys.stderr, level: int = logging.INFO
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(cast(TextIO, _Surviving(stream))),
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(_Surviving(stream))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

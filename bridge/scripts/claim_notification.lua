@@ -65,7 +65,7 @@ local function take()
 
   redis.call('HSET', key, 'state', 'sending', 'token', ARGV[2], 'next', now + ARGV[3])
   redis.call('ZADD', KEYS[1], now + ARGV[3], id)
-  local made = record.execution ~= '' and redis.call('HGET', 'gb:x:' .. record.execution, 'made ' .. record.notifier)
+  local made = type(record.execution) == 'string' and redis.call('HGET', 'gb:x:' .. record.execution, 'made ' .. record.notifier)
   return {now, redis.call('HINCRBY', key, 'attempts', 1), was[3], was[4], was[5] or '0', made or ''}
 end
 

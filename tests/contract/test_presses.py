@@ -9,11 +9,12 @@ from msgspec import structs
 from bridge.config import Config
 from bridge.contracts import Engine
 from bridge.engines.genesis import Genesis
-from bridge.errors import Transient
+from bridge.errors import Transient, Unfindable, WrongState
 from bridge.expressions import Text
 from bridge.listing import read
 from bridge.model import Event, Execution, Press, Status
 from bridge.notifiers.slack import Buttons, Slack
+from bridge.operations import again, tell
 from bridge.outbound import Outbound
 from bridge.parts import Bridge
 from bridge.presses import carry_out
@@ -174,6 +175,28 @@ async def test_a_whisper_that_cannot_be_heard_is_no_failure(store: Store) -> Non
     world = World(store, fails=True)
     await world.ended()
     assert (await world.press("again", user="U2")).startswith("nothing was done")
+
+
+async def test_whether_somebody_may_can_fail_to_be_known(world: World, store: Store) -> None:
+    """Then nothing is done, and whoever pressed hears why."""
+    asking = Slack(token=TOKEN, channel=Text("C1"), buttons=Buttons(groups=("S1",)), api_url="http://127.0.0.1:1/api")
+    world.bridge.config.notifiers["qa"] = asking
+    said = await world.press("again", user="U7")
+    assert said.startswith("nothing was done: it could not be asked whether you may: ")
+    assert await store.redis.zcard("gb:executions") == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"), [("", Unfindable), ("{", WrongState)], ids=["an execution that is gone", "a damaged record"]
+)
+async def test_what_cannot_be_read_cannot_be_run_again(world: World, store: Store, damage: str, error: Any) -> None:
+    """It is said so; nothing is started, and a note about what is gone is no failure."""
+    await (store.redis.hset("gb:x:x_1", "record", damage) if damage else store.redis.delete("gb:x:x_1"))  # type: ignore[misc]
+    with pytest.raises(error):
+        await again(world.bridge, "x_1", "ann", "pressed")
+    if not damage:
+        await tell(world.bridge, "x_1", "gone")
+    assert await store.redis.zcard("gb:executions") == 1
 
 
 async def test_nobody_who_was_told_takes_the_order(store: Store) -> None:

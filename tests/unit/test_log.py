@@ -103,3 +103,21 @@ def test_what_others_said_does_not_drive_the_terminal() -> None:
     ours = [line for line in shown.splitlines() if not line.startswith("  ")]
     assert [line.split()[1:3] for line in ours] == [["[error", "]"]] * 2
     assert r"bad \x1b]0;owned\x07" in shown
+
+
+class Gone(io.StringIO):
+    """A terminal that was closed, or a pipe that nobody reads any more."""
+
+    def write(self, _: str) -> int:
+        raise OSError(5, "Input/output error")
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+@pytest.mark.parametrize("mode", ["json", "console"])
+def test_with_nobody_to_read_it_the_work_goes_on(mode: Literal["json", "console"]) -> None:
+    """A line that cannot be written is lost; it is no reason to end, or to fail whoever has something to say."""
+    configure(mode, Gone())
+    structlog.get_logger().info("delivery.stored", delivery="d_1")
+    logging.getLogger("arq").warning("as well")
