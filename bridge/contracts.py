@@ -315,8 +315,8 @@ class Notifier(OwnWords, frozen=True, kw_only=True, forbid_unknown_fields=True, 
         """Whether a change to `status` is told."""
         raise NotImplementedError
 
-    def compose(self, execution: Execution) -> bytes:
-        """Render the message once; pure."""
+    def compose(self, execution: Execution, name: str) -> bytes:
+        """Render the message once; pure. `name` is what the configuration calls this notifier."""
         raise NotImplementedError
 
     async def probe(self, outbound: Outbound) -> str | None:  # noqa: ARG002 - for those who override it

@@ -85,7 +85,7 @@ class Command(Struct, frozen=True, kw_only=True):
 class Press(Struct, frozen=True, kw_only=True):
     """An order that a person gave where an execution was told: a button in Slack, *Re-run* on GitHub."""
 
-    action: Literal["again", "ran", "did_not_run", "close"]
+    action: Literal["again", "did_not_run", "close"]
     execution_id: str
     by: str
     """Who, as the source knows them."""
@@ -93,7 +93,6 @@ class Press(Struct, frozen=True, kw_only=True):
     """Whose message it was given on; empty where the source itself vouches for it."""
     value: str = ""
     """What the button carried, for the notifier to recognise as its own."""
-    remote_id: str = ""
 
 
 class Event(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from bridge.records import RECORD_ERRORS, decode_record
 
 _WHISPER_SECONDS = 1.0
 """Slack wants its answer within three seconds; what is whispered is a courtesy."""
-_RESOLVED = {"ran": "it ran", "did_not_run": "it did not run, so it is started", "close": "closed"}
+_RESOLVED = {"did_not_run": "it did not run, so it is started", "close": "closed"}
 
 log = structlog.get_logger()
 
@@ -52,8 +52,7 @@ async def _do(bridge: Bridge, press: Press) -> str:
         told = f"run again by {press.by}, as {ids}"
         await operations.tell(bridge, press.execution_id, f"{press.by}: run again as {ids}")
         return told
-    remote = press.remote_id or None
-    await operations.resolve(bridge.store, press.execution_id, press.action, by=press.by, remote_id=remote)
+    await operations.resolve(bridge.store, press.execution_id, press.action, by=press.by)
     await operations.tell(bridge, press.execution_id)
     return f"settled by {press.by}: {_RESOLVED[press.action]}"
 
@@ -68,8 +67,10 @@ async def _refused(bridge: Bridge, event: Event, press: Press) -> str | None:
     user, now = str(event.facts.get("user") or press.by), bridge.store.now or 0
     reasons = ["nobody was told of it here"]
     for recipient in record.notify:
+        if press.notifier not in ("", recipient.notifier):
+            continue
         notifier = bridge.config.notifiers.get(recipient.notifier)
-        if notifier is not None and (notifier.sources is None or event_kind(bridge, event) in notifier.sources):
+        if notifier is not None and (notifier.sources is None or _kind(bridge, event) in notifier.sources):
             try:
                 reason = await notifier.allows(bridge.outbound, press, user, now)
             except AttemptError as error:
@@ -80,8 +81,8 @@ async def _refused(bridge: Bridge, event: Event, press: Press) -> str | None:
     return reasons[-1]
 
 
-def event_kind(bridge: Bridge, event: Event) -> str:
-    """Return the type of the source an event came from."""
+def _kind(bridge: Bridge, event: Event) -> str:
+    """Return the type of the source that an event came from."""
     return str(bridge.config.sources[event.source].__struct_config__.tag)
 
 

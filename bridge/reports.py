@@ -77,7 +77,7 @@ def _told(config: Config, record: Record, execution: Execution, *, progress: boo
                 id=derived_id("msg", execution.id, recipient.notifier, _PROGRESS if progress else execution.status),
                 notifier=recipient.notifier,
                 status=execution.status,
-                body=notifier.compose(execution),
+                body=notifier.compose(execution, recipient.notifier),
                 address=recipient.address,
                 in_order=notifier.in_order,
                 lane=notifier.lane(recipient.address),

@@ -86,7 +86,7 @@ class Callback(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True, 
             return status.final or status == Status.REVIEW_PENDING
         return status in self.on_status
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:  # noqa: ARG002 - nothing in it is pressed
         """Write the execution as the API shows it, without `notifications`: a message cannot tell of its delivery.
 
         `text:` and `fields:`, where there are some, stand beside it.

@@ -71,7 +71,7 @@ class GitHubCheck(OnCommit, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         ours = press.action == "again" and press.value == f"app {self.app_id}"
         return None if ours else "it was not asked for under a check of this App"
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:  # noqa: ARG002 - nothing in it is pressed
         """Write the check run."""
         return msgspec.json.encode(
             github_reports.check_run(execution, self.name, self.said(execution), self.said_fields(execution))

@@ -74,7 +74,7 @@ class GitHubComment(Report, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise EvaluationError(f"{number[:80]!r} is not the number of a pull request or issue")
         return {"repo": self.repository(names), "number": number}
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:  # noqa: ARG002 - nothing in it is pressed
         """Write the comment, and how it is found again."""
         return msgspec.json.encode(
             github_reports.comment(execution, self.key, self.said(execution), self.said_fields(execution))

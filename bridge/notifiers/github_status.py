@@ -22,7 +22,7 @@ class GitHubStatus(OnCommit, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     context: ShortName = ""
     """How it is called, with what branches require; by default genesis-bridge/ and the rule's name."""
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:  # noqa: ARG002 - nothing in it is pressed
         """Write the status, in at most 140 characters."""
         return msgspec.json.encode(github_reports.commit_status(execution, self.context, self.said(execution)))
 

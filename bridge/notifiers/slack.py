@@ -87,9 +87,10 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
         key, buttons = self._key(), self.buttons
         if key is None or buttons is None:
             return "there are no buttons in the configuration"
-        _, execution, expires, signature = (*press.value.split("|"), "", "", "", "")[:4]
-        good = [_signature(one, press.action, execution, expires) for one in key.values()]
-        if execution != press.execution_id or not any(hmac.compare_digest(signature, one) for one in good):
+        name, execution, expires, signature = (*press.value.split("|"), "", "", "", "")[:4]
+        good = [_signature(one, name, press.action, execution, expires) for one in key.values()]
+        known = (name, execution) == (press.notifier, press.execution_id)
+        if not known or not any(hmac.compare_digest(signature, one) for one in good):
             return "that button is not one of ours"
         if not expires.isdecimal() or now > int(expires):
             return "that button is too old"
@@ -110,18 +111,19 @@ class _Chat(Notifier, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def _key(self) -> Secret | None:
         raise NotImplementedError
 
-    def _layout(self, execution: Execution) -> dict[str, Any]:
-        fields, buttons = self.said_fields(execution), list(self._buttons(execution))
+    def _layout(self, execution: Execution, name: str) -> dict[str, Any]:
+        fields, buttons = self.said_fields(execution), list(self._buttons(execution, name))
         return slack_message.message(execution, self.said(execution), fields, buttons, _pressed(execution))
 
-    def _buttons(self, execution: Execution) -> Iterator[dict[str, Any]]:
+    def _buttons(self, execution: Execution, name: str) -> Iterator[dict[str, Any]]:
         key = self._key()
         if key is None or self.buttons is None or not execution.final or not execution.finished_at:
             return
         expires = int(datetime.fromisoformat(execution.finished_at).timestamp() + self.buttons.expire.total_seconds())
 
         def value(action: str) -> str:
-            return f"|{execution.id}|{expires}|{_signature(key.reveal(), action, execution.id, str(expires))}"
+            signature = _signature(key.reveal(), name, action, execution.id, str(expires))
+            return f"{name}|{execution.id}|{expires}|{signature}"
 
         if execution.status == Status.UNKNOWN:
             start = "Only if you have looked: it would run twice if it did."
@@ -158,9 +160,9 @@ class Slack(_Chat, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="s
         """Tell a wait, the start, reviews and ends, unless the configuration lists something else."""
         return status in (_TOLD if self.on_status is None else self.on_status)
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:
         """Write the message, within Block Kit's limits whatever the engine said."""
-        return msgspec.json.encode(self._layout(execution))
+        return msgspec.json.encode(self._layout(execution, name))
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose token it is."""
@@ -202,11 +204,11 @@ class SlackReply(_Chat, frozen=True, kw_only=True, forbid_unknown_fields=True, t
         """Tell a wait, the start, a review and the end."""
         return status in _TOLD
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:
         """Write the message, and when the command was given, for its response URL expires."""
         asked = {"asked_at": execution.created_at, "moving": execution.status in _MOVING}
         waits = {"waits": execution.status == Status.QUEUED}
-        return msgspec.json.encode({**self._layout(execution), **asked, **waits})
+        return msgspec.json.encode({**self._layout(execution, name), **asked, **waits})
 
     async def probe(self, outbound: Outbound) -> str | None:
         """Ask whose token it is, if there is one."""
@@ -294,8 +296,9 @@ def _uses(made: str | None) -> int:
     return int(count) if kind == _BY_URL and count.isdecimal() else 0
 
 
-def _signature(key: bytes, action: str, execution: str, expires: str) -> str:
-    signed = f"slack button|{action}|{execution}|{expires}"
+def _signature(key: bytes, name: str, action: str, execution: str, expires: str) -> str:
+    # With the notifier's name: another one may have the same token, and let others press.
+    signed = f"slack button|{name}|{action}|{execution}|{expires}"
     return hmac.new(key, signed.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
 
 

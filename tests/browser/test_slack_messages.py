@@ -83,7 +83,7 @@ NOTIFIER = Notifier(
 
 def posted(execution: Execution) -> Message:
     """Return the message that the notifier would post now."""
-    content: dict[str, Any] = msgspec.json.decode(NOTIFIER.compose(execution))
+    content: dict[str, Any] = msgspec.json.decode(NOTIFIER.compose(execution, "qa"))
     ts = f"{NOW - 120}.000100"
     return Message(channel="C0123ABCD", ts=ts, text=content["text"], blocks=content["blocks"], via="chat.postMessage")
 

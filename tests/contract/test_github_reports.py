@@ -88,7 +88,7 @@ class World:
         key = (type(notifier), execution.id)
         message = Message(
             id="m",
-            body=notifier.compose(execution),
+            body=notifier.compose(execution, "qa"),
             address=notifier.address(names),
             attempt=attempt,
             now=self.now,

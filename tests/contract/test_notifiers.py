@@ -145,7 +145,7 @@ async def outbound():
 
 
 def _message(notifier, names, execution=EXECUTION, now=NOW, made=None):
-    body, address = notifier.compose(execution), notifier.address(names)
+    body, address = notifier.compose(execution, "qa"), notifier.address(names)
     return Message(id="msg_1", body=body, address=address, attempt=1, now=now, made=made)
 
 
@@ -192,8 +192,8 @@ def test_every_status_can_be_told(world, status):
         created_at=CREATED,
     )
     for execution in (little, msgspec.structs.replace(EXECUTION, status=status)):
-        assert isinstance(json.loads(notifier.compose(execution)), dict)
-        assert notifier.compose(execution) == notifier.compose(execution)
+        assert isinstance(json.loads(notifier.compose(execution, "qa")), dict)
+        assert notifier.compose(execution, "qa") == notifier.compose(execution, "qa")
 
 
 @every_notifier
@@ -290,7 +290,7 @@ def test_callbacks_tell_the_execution():
     """The body is the event that Standard Webhooks describes, about everything but the deliveries of messages."""
     link = Link(url="https://bridge/files/x_1/abc", type="image/png", size=7)
     execution = msgspec.structs.replace(EXECUTION, outputs={"summary": "all good", "shot.png": link})
-    body = json.loads(_callback().compose(execution))
+    body = json.loads(_callback().compose(execution, "qa"))
     assert (body["type"], body["timestamp"]) == ("execution.completed", "2026-03-16T10:04:06.400Z")
     data = body["data"]
     assert set(data) == {field.name for field in msgspec.structs.fields(Execution)} - {"notifications"}
@@ -304,9 +304,9 @@ def test_callbacks_tell_the_execution():
 def test_callbacks_carry_the_time_of_the_change():
     """Before the end it is the newest entry of the history, or else when the execution was made."""
     review = msgspec.structs.replace(EXECUTION, status=Status.REVIEW_PENDING, finished_at=None)
-    assert json.loads(_callback().compose(review))["timestamp"] == "2026-03-16T10:04:06.000Z"
+    assert json.loads(_callback().compose(review, "qa"))["timestamp"] == "2026-03-16T10:04:06.000Z"
     bare = msgspec.structs.replace(review, history=[])
-    assert json.loads(_callback().compose(bare))["timestamp"] == CREATED
+    assert json.loads(_callback().compose(bare, "qa"))["timestamp"] == CREATED
 
 
 async def test_callbacks_verify_with_the_reference_library(outbound):
@@ -448,7 +448,7 @@ def _text_of(body):
 def test_slack_tells_the_result():
     """Rule, status, duration, progress, link, reason and outputs are in the message."""
     execution = msgspec.structs.replace(EXECUTION, url="https://g.example.com/r?a=1&b=2|x", reason="so it is")
-    shown = _text_of(_slack("https://slack.com").compose(execution))
+    shown = _text_of(_slack("https://slack.com").compose(execution, "qa"))
     for part in (
         "*e2e-on-preview*: ✓ completed",
         "template e2e · 5/5 steps · 4 min 5 s · "
@@ -476,19 +476,19 @@ def test_every_notifier_may_have_words_of_its_own(text, told):
     """They are made of the execution; where it lacks what they name, the message is what it would be without them."""
     link = Link(url="https://bridge/files/x_1/abc", type="image/png")
     execution = msgspec.structs.replace(EXECUTION, outputs={"summary": "all good", "shot.png": link})
-    body = json.loads(_callback(text=Text(text)).compose(execution))
+    body = json.loads(_callback(text=Text(text)).compose(execution, "qa"))
     assert body.get("text") == told
     assert body["data"]["outputs"]["summary"] == "all good"
     for notifier in (_slack("https://slack.com"), _reply("https://slack.com")):
-        plainly = _text_of(notifier.compose(execution))
-        shown = _text_of(msgspec.structs.replace(notifier, text=Text(text)).compose(execution))
+        plainly = _text_of(notifier.compose(execution, "qa"))
+        shown = _text_of(msgspec.structs.replace(notifier, text=Text(text)).compose(execution, "qa"))
         if told is None:
             assert shown == plainly
         else:
             assert shown.endswith(told.replace("<", "&lt;").replace(">", "&gt;"))
             assert "summary" not in shown
     silent = msgspec.structs.replace(_slack("https://slack.com"), text=Text("${{ '' }}"))
-    assert "all good" not in _text_of(silent.compose(execution))
+    assert "all good" not in _text_of(silent.compose(execution, "qa"))
 
 
 def test_slack_links_to_files():
@@ -499,7 +499,7 @@ def test_slack_links_to_files():
         "d": Link(url="javascript:x"),
         "https://bank.example": Link(url="https://evil.example.net/a|https://bank.example>", type="*a*"),
     }
-    body = json.loads(_slack("https://slack.com").compose(msgspec.structs.replace(EXECUTION, outputs=outputs)))
+    body = json.loads(_slack("https://slack.com").compose(msgspec.structs.replace(EXECUTION, outputs=outputs), "qa"))
     shown = [
         [element["text"] for element in block.get("elements", [block.get("text")])] for block in body["blocks"][2:]
     ]
@@ -518,7 +518,7 @@ def test_slack_links_to_files():
 def test_slack_tells_short_runs_in_seconds():
     """A run of less than a minute has no minutes."""
     execution = msgspec.structs.replace(EXECUTION, finished_at="2026-03-16T10:00:08.000Z", url="javascript:x")
-    shown = _text_of(_slack("https://slack.com").compose(execution))
+    shown = _text_of(_slack("https://slack.com").compose(execution, "qa"))
     assert "· 7 s" in shown
     assert "javascript" not in shown
 
@@ -530,7 +530,7 @@ def test_slack_shows_nothing_of_strangers_as_markup(notifier):
     execution = msgspec.structs.replace(
         EXECUTION, rule=evil, template=evil, reason=evil, outputs={evil: evil}, url=f"https://x/{evil}"
     )
-    body = notifier.compose(execution)
+    body = notifier.compose(execution, "qa")
     shown = _text_of(body)
     assert re.findall(r"<[!@]\w*\^?\d*", shown) == [f"<!date^{FINISHED}"]
     assert shown.count("<") == 2  # our own moment and link
@@ -549,7 +549,7 @@ def test_slack_shows_our_own_words_whatever_others_say(reason, output, text):
     url = "https://g.example.com/r"
     benign = msgspec.structs.replace(EXECUTION, url=url, reason="r", outputs={"o": "t"})
     hostile = msgspec.structs.replace(EXECUTION, url=url, reason=reason or "r", outputs={output: text})
-    expected, found = (json.loads(notifier.compose(one))["blocks"] for one in (benign, hostile))
+    expected, found = (json.loads(notifier.compose(one, "qa"))["blocks"] for one in (benign, hostile))
     assert found[:2] == expected[:2]
     for block in found[2:]:
         [shown] = block.get("elements", [block.get("text")])
@@ -569,7 +569,7 @@ def test_slack_messages_keep_to_block_kit_limits(letter):
         url="https://x.example.com/" + "y" * 5_000,
     )
     fields = {f"{n}{letter * 500}": Text("${{ rule }}") for n in range(60)}
-    body = json.loads(_slack("https://slack.com", fields=fields).compose(execution))
+    body = json.loads(_slack("https://slack.com", fields=fields).compose(execution, "qa"))
     [section] = [block for block in body["blocks"] if "fields" in block]
     assert len(section["fields"]) == 10
     assert max(len(field["text"]) for field in section["fields"]) <= 2_000
@@ -830,7 +830,7 @@ def test_fields_are_the_executions():
     """By their names, escaped; one that cannot be made of this execution is left out."""
     fields = {"Branch": Text("${{ variables.branch }}"), "Why": Text("${{ reason }}"), "<x>": Text("<!channel>")}
     notifier = _slack("https://slack.com", fields=fields)
-    blocks = json.loads(notifier.compose(EXECUTION))["blocks"]
+    blocks = json.loads(notifier.compose(EXECUTION, "qa"))["blocks"]
     [section] = [block for block in blocks if "fields" in block]
     assert [field["text"] for field in section["fields"]] == [
         "*Branch*\nmain",
@@ -842,10 +842,10 @@ def test_fields_are_the_executions():
 def test_fields_stand_beside_what_callbacks_and_githubs_summaries_say():
     """As JSON for programs, as rows of code for people."""
     fields = {"Branch": Text("${{ variables.branch }} @all"), "Why": Text("${{ reason }}")}
-    assert json.loads(_callback(fields=fields).compose(EXECUTION))["fields"] == {"Branch": "main @all"}
-    assert "fields" not in json.loads(_callback(fields={"Why": Text("${{ reason }}")}).compose(EXECUTION))
-    comment = GitHubComment(token=_secret(TOKEN), fields=fields).compose(EXECUTION)
-    check = GitHubCheck(app_id=7, private_key=_secret(PRIVATE_KEY), fields=fields).compose(EXECUTION)
+    assert json.loads(_callback(fields=fields).compose(EXECUTION, "qa"))["fields"] == {"Branch": "main @all"}
+    assert "fields" not in json.loads(_callback(fields={"Why": Text("${{ reason }}")}).compose(EXECUTION, "qa"))
+    comment = GitHubComment(token=_secret(TOKEN), fields=fields).compose(EXECUTION, "qa")
+    check = GitHubCheck(app_id=7, private_key=_secret(PRIVATE_KEY), fields=fields).compose(EXECUTION, "qa")
     for told in (comment, check):
         assert b"| `Branch` | `main @all` |" in told
         assert b"Why" not in told
@@ -867,14 +867,16 @@ FOR_ANN = Buttons(users=("U1",))
 
 
 def _elements(notifier, execution):
-    blocks = json.loads(notifier.compose(execution))["blocks"]
+    blocks = json.loads(notifier.compose(execution, "qa"))["blocks"]
     return [element for block in blocks if block["type"] == "actions" for element in block["elements"]]
 
 
 def _press(element, **more):
     value = element["value"]
     action = element["action_id"].removeprefix("gb:")
-    return Press(**{"action": action, "execution_id": value.split("|")[1], "by": "ann (U1)", "value": value, **more})
+    notifier, execution = value.split("|")[:2]
+    read = {"action": action, "execution_id": execution, "notifier": notifier, "by": "ann (U1)", "value": value}
+    return Press(**(read | more))
 
 
 @pytest.mark.parametrize(
@@ -907,8 +909,8 @@ def test_a_run_that_can_be_looked_at_has_a_button_for_that(url, opens):
     execution = msgspec.structs.replace(EXECUTION, url=url)
     found = [element["url"] for element in _elements(notifier, execution) if "url" in element]
     assert found == ([url] if opens else [])
-    assert b"|Open>" not in notifier.compose(execution)
-    assert (b"|Open>" in _slack("https://slack.com").compose(execution)) is opens
+    assert b"|Open>" not in notifier.compose(execution, "qa")
+    assert (b"|Open>" in _slack("https://slack.com").compose(execution, "qa")) is opens
 
 
 async def test_a_button_is_held_to_what_it_says(outbound):
@@ -921,6 +923,8 @@ async def test_a_button_is_held_to_what_it_says(outbound):
         (_press(again), "U2", soon, not_you),
         (_press(again), "U1", late, too_old),
         (_press(again, execution_id="x_2"), "U1", soon, not_ours),
+        (_press(again, notifier="other"), "U1", soon, not_ours),
+        (_press(again, notifier="other", value=again["value"].replace("qa|", "other|")), "U1", soon, not_ours),
         (_press(again, action="close"), "U1", soon, not_ours),
         (_press(again, value=again["value"].replace("|x_", "|y_")), "U1", soon, not_ours),
         (_press(again, value=""), "U1", soon, not_ours),
@@ -988,7 +992,7 @@ def test_what_was_done_about_it_stands_in_place_of_the_buttons():
     pressed = [*history, Change("2026-03-16T10:06:06.000Z", Status.COMPLETED, "ann (U1): run again as x_2 <!here>")]
     done = msgspec.structs.replace(EXECUTION, history=pressed)
     assert _elements(notifier, done) == []
-    assert "ann (U1): run again as x_2 &lt;!here&gt;" in _text_of(notifier.compose(done))
+    assert "ann (U1): run again as x_2 &lt;!here&gt;" in _text_of(notifier.compose(done, "qa"))
     assert len(_elements(notifier, msgspec.structs.replace(EXECUTION, history=history))) == 1
 
 

@@ -67,7 +67,7 @@ class World:
         return found
 
     async def buttons(self) -> dict[str, dict[str, Any]]:
-        blocks = msgspec.json.decode(QA.compose(await self.execution()))["blocks"]
+        blocks = msgspec.json.decode(QA.compose(await self.execution(), "qa"))["blocks"]
         elements = [element for block in blocks for element in block.get("elements", []) if "action_id" in element]
         return {element["action_id"].removeprefix("gb:"): element for element in elements}
 
@@ -75,6 +75,7 @@ class World:
         """Press a button as it stands under the message, or as somebody forged it."""
         button = (await self.buttons()).get(action, {"value": ""})
         said = {"action": action, "execution_id": "x_1", "by": f"ann ({user})", "value": button["value"], **more}
+        said = {"notifier": said["value"].partition("|")[0], **said}  # as the source reads it
         event = Event(name="block_actions", source="slack", facts={"user": user}, press=Press(**said))
         return await carry_out(self.bridge, event)
 
@@ -158,6 +159,19 @@ async def test_who_may_not_changes_nothing_and_hears_why(world: World, more: dic
     assert world.heard == [f"nothing was done: {said}"]
     assert await world.store.redis.zcard("gb:executions") == 1
     assert await bodies(world.store) == []
+
+
+async def test_a_button_is_good_for_the_message_it_stands_under(store: Store) -> None:
+    """Where another notifier of the same token lets everybody press, that is for its own messages."""
+    world = World(store)
+    world.bridge.config.notifiers["open"] = structs.replace(QA, buttons=Buttons(anyone=True))
+    told_twice = [Recipient("open", {"channel": "C2"}), Recipient("qa", {"channel": "C1"})]
+    await accepted(store, "x_1", structs.replace(RECORD, notify=told_twice))
+    await store.commit(claim := await claimed(store), told(claim, Status.COMPLETED))
+    assert await world.press("again", user="U2") == "nothing was done: you are not among those who may use it"
+    moved = (await world.buttons())["again"]["value"].replace("qa|", "open|")
+    assert await world.press("again", user="U2", value=moved) == "nothing was done: that button is not one of ours"
+    assert (await world.press("again")).startswith("run again by ann (U1)")
 
 
 async def test_what_is_settled_already_is_said_so(store: Store) -> None:

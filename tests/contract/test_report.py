@@ -28,7 +28,7 @@ class Teller(Notifier, frozen=True, kw_only=True, tag="teller"):
     def wants(self, status: Status) -> bool:
         return True
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:
         return b""
 
     async def send(self, outbound: Outbound, message: Message) -> None:

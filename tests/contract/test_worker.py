@@ -40,7 +40,7 @@ class Slow(Notifier, frozen=True, kw_only=True, tag="slow"):
     def wants(self, status: Status) -> bool:
         return True
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:
         return b""
 
     async def send(self, outbound: Outbound, message: Message) -> None:

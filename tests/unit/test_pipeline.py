@@ -67,7 +67,7 @@ class Teller(Notifier, frozen=True, kw_only=True, tag="teller"):
     def wants(self, status: Status) -> bool:
         return status in (Status.PENDING, Status.COMPLETED, Status.UNKNOWN)
 
-    def compose(self, execution: Execution) -> bytes:
+    def compose(self, execution: Execution, name: str) -> bytes:
         return msgspec.json.encode(execution)
 
     async def send(self, outbound: Outbound, message: Message) -> None:
