@@ -12,7 +12,7 @@ import msgspec
 
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, json_answer, text_answer
-from bridge.emulators.faults import Fault, Shape, refusal, spoil, take
+from bridge.emulators.faults import Fault, Shape, clear, order, refusal, spoil, take
 
 ErrorName = Literal[
     "invalid_parameters",
@@ -178,13 +178,9 @@ class AgentifyMe(Emulator[Record]):
                 self.journal.append(self._record("elsewhere", exchange, status=200))
                 return text_answer("elsewhere")
             case "POST", ("faults",):
-                order: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-                on = msgspec.convert(order, _Order).on
-                del order["on"]
-                self.faults[on].append(msgspec.convert(order, Fault))
+                order(self.faults, _Order, body)
             case "DELETE", ("faults",):
-                for queue in self.faults.values():
-                    queue.clear()
+                clear(self.faults)
             case "POST", ("workflows", name):
                 self.workflows[name] = msgspec.json.decode(body, type=Workflow)
             case _:

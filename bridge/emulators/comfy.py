@@ -16,7 +16,7 @@ from bridge.emulators.comfy_requests import ANY, MAX_UPLOAD_BYTES, Api, Asked, K
 from bridge.emulators.comfy_socket import listen
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, Message, Receive, Send, json_answer, text_answer
-from bridge.emulators.faults import Fault, Shape, spoil, take
+from bridge.emulators.faults import Fault, Shape, clear, order, spoil, take
 
 
 class _Order(msgspec.Struct):
@@ -130,13 +130,9 @@ class Comfy(Emulator[Record]):
                 self._note("storage", exchange, "v1", 200)
                 return Answer(body=PIXEL.decode("latin-1"), content_type="image/png")
             case "POST", ("faults",):
-                order: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-                on = msgspec.convert(order, _Order).on
-                del order["on"]
-                self.faults[on].append(msgspec.convert(order, Fault))
+                order(self.faults, _Order, body)
             case "DELETE", ("faults",):
-                for queue in self.faults.values():
-                    queue.clear()
+                clear(self.faults)
             case "POST", ("behaviour",):
                 self.behaviour = msgspec.json.decode(body, type=Behaviour)
             case _:

@@ -74,6 +74,23 @@ def take(queue: deque[Fault], template_id: str) -> Fault | None:
     return None
 
 
+def order(queues: Mapping[str, deque[Fault]], kind: type[Any], body: bytes) -> None:
+    """Queue the fault that a control request asks for; of `kind` is what names the queue (`on`) and the refusal.
+
+    Raises msgspec's errors.
+    """
+    said: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+    on = msgspec.convert(said, kind).on
+    del said["on"]
+    queues[on].append(msgspec.convert(said, Fault))
+
+
+def clear(queues: Mapping[str, deque[Fault]]) -> None:
+    """Let nothing more go wrong."""
+    for queue in queues.values():
+        queue.clear()
+
+
 def refusal(status: int, text: str, shape: Shape) -> Answer:
     """Say no in the given shape of body."""
     bodies: dict[Shape, dict[str, object]] = {

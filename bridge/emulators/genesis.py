@@ -11,7 +11,7 @@ import msgspec
 
 from bridge.emulators.emulator import Emulator
 from bridge.emulators.exchange import Answer, Exchange, json_answer, text_answer
-from bridge.emulators.faults import Fault, Shape, refusal, spoil, take
+from bridge.emulators.faults import Fault, Shape, clear, order, refusal, spoil, take
 from bridge.emulators.genesis_faults import ERRORS, ErrorName
 from bridge.emulators.genesis_runs import Execution, Template, key_id
 
@@ -41,7 +41,7 @@ class Record(msgspec.Struct, kw_only=True):
     status: int = 0
 
 
-class _FaultOrder(msgspec.Struct):
+class _Order(msgspec.Struct):
     on: Literal["trigger", "fetch"]
     error: ErrorName = "invalid_key"
 
@@ -85,6 +85,7 @@ class Genesis(Emulator[Record]):
         self.trigger_status = 200
         self.trigger_faults: deque[Fault] = deque()
         self.fetch_faults: deque[Fault] = deque()
+        self._faults = {"trigger": self.trigger_faults, "fetch": self.fetch_faults}
         self.executions: dict[str, Execution] = {}
         self._clock = clock
         self._new_id = new_id
@@ -125,14 +126,9 @@ class Genesis(Emulator[Record]):
                 self.journal.append(self._record("elsewhere", exchange, status=200))
                 return text_answer("elsewhere")
             case "POST", ("faults",):
-                order: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
-                on = msgspec.convert(order, _FaultOrder).on
-                del order["on"]
-                queue = self.trigger_faults if on == "trigger" else self.fetch_faults
-                queue.append(msgspec.convert(order, Fault))
+                order(self._faults, _Order, body)
             case "DELETE", ("faults",):
-                self.trigger_faults.clear()
-                self.fetch_faults.clear()
+                clear(self._faults)
             case "POST", ("templates", template_id):
                 self.templates[template_id.lower()] = msgspec.json.decode(body, type=Template)
             case "POST", ("keys", key):
