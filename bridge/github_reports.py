@@ -6,7 +6,6 @@ https://docs.github.com/en/rest/checks/runs#create-a-check-run
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
 from typing import Any
 
 from msgspec import Struct
@@ -14,6 +13,7 @@ from msgspec import Struct
 from bridge.gfm import block, cell, code, link, plain
 from bridge.github_comments import MARKED
 from bridge.model import Execution, Link, Output, Status
+from bridge.status_words import WORDS, took
 
 OURS = "genesis-bridge/"
 """How a commit status and a check are called that the configuration gives no name: this and the rule's."""
@@ -31,22 +31,6 @@ _MOST_FIELDS = 20
 _LONGEST_FIELD = 500
 _NOT_TAKEN = re.compile("[\U00010000-\U0010ffff]")
 """A commit status "doesn't accept 4-byte Unicode": HTTP 422 (ouzi-dev/commit-status-updater#526)."""
-
-WORDS = {
-    Status.QUEUED: "queued",
-    Status.STARTING: "starting",
-    Status.PENDING: "started",
-    Status.RUNNING: "running",
-    Status.REVIEW_PENDING: "waiting for a review: somebody has to approve it in the engine",
-    Status.COMPLETED: "completed",
-    Status.FAILED: "failed",
-    Status.CANCELLED: "cancelled",
-    Status.SKIPPED: "skipped",
-    Status.REJECTED: "rejected: the engine did not take it",
-    Status.UNKNOWN: "unknown: it may or may not have run; somebody has to look",
-    Status.TIMED_OUT: "timed out",
-    Status.LOST: "lost: the engine no longer knows the run",
-}
 
 STATES = dict.fromkeys(Status, "pending") | {
     Status.COMPLETED: "success",
@@ -149,16 +133,8 @@ def _title(execution: Execution) -> str:
     said = WORDS[execution.status]
     if execution.progress is not None:
         said += f", {execution.progress.done}/{execution.progress.total} steps"
-    took = _took(execution)
-    return f"{said} in {took}" if took and execution.status is Status.COMPLETED else said
-
-
-def _took(execution: Execution) -> str:
-    if execution.started_at is None or execution.finished_at is None:
-        return ""
-    took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
-    minutes, seconds = divmod(round(took.total_seconds()), 60)
-    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    lasted = took(execution)
+    return f"{said} in {lasted}" if lasted and execution.status is Status.COMPLETED else said
 
 
 def _page(execution: Execution) -> str:
@@ -188,8 +164,8 @@ def _table(execution: Execution) -> Iterator[str]:
     yield f"| template | {cell(execution.template, _LONGEST_NAME)} on {cell(execution.engine, _LONGEST_NAME)} |"
     if execution.progress is not None:
         yield f"| steps | {execution.progress.done}/{execution.progress.total} |"
-    if _took(execution):
-        yield f"| took | {_took(execution)} |"
+    if took(execution):
+        yield f"| took | {took(execution)} |"
     yield f"| execution | {cell(execution.id, _LONGEST_NAME)} {link(execution.url or '', 'Open')} |"
 
 

@@ -11,9 +11,8 @@ import msgspec
 
 from bridge.model import Link, Output
 from bridge.notes import Fields
-from bridge.runs import File
+from bridge.runs import MAX_OUTPUTS, File
 
-MAX_OUTPUTS = 50
 MAX_NAME_CHARACTERS = 200
 
 _decode_files = msgspec.json.Decoder(dict[str, str]).decode

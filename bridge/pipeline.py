@@ -129,6 +129,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         event_name=event.name,
         executions=list(decision.executions),
     )
+    started = {record.rule for record in decision.executions.values()}
     return Acceptance(
         delivery_id=delivery_id,
         outcome=decision.outcome,
@@ -136,7 +137,7 @@ async def take(bridge: Bridge, event: Event, delivery_id: str, body: bytes, repl
         skipped=[
             Skipped(result.rule, result.reason or result.verdict)
             for result in decision.results
-            if result.rule not in {record.rule for record in decision.executions.values()}
+            if result.rule not in started
         ],
         reason=decision.reason,
     )

@@ -8,6 +8,9 @@ from msgspec import Meta, Struct
 from bridge.duration import Duration
 from bridge.model import Link, Progress, Status
 
+MAX_OUTPUTS = 50
+"""Of a run with more of them the first are kept."""
+
 
 class Poll(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How often an execution is looked at: from `first` it slows down as it ages, up to `max`."""

@@ -14,29 +14,26 @@ from bridge.errors import StoreUnavailable
 from bridge.replication import Replication, Unconfirmed
 
 _TRIES = 3
-_SCRIPTS = (
-    "accept",
-    "claim",
-    "commit",
-    "claim_notification",
-    "commit_notification",
-    "ring",
-    "page",
-    "read",
-    "resolve",
-    "retry",
-    "pause",
-    "rate",
-    "audit",
-    "session",
-    "hold",
-    "renew",
-    "note",
-)
-_WITH_GROUPS = ("accept", "claim", "commit", "resolve")
-"""What begins or ends an execution's turn, and so has scripts/group.lua before it."""
-_WITH_OUTBOX = ("accept", "commit", "note")
-"""What has something told, and so has scripts/outbox.lua before it."""
+_SCRIPTS: dict[str, tuple[str, ...]] = {
+    "accept": ("group", "outbox"),
+    "claim": ("group", "budget"),
+    "commit": ("group", "outbox"),
+    "claim_notification": (),
+    "commit_notification": (),
+    "ring": (),
+    "page": (),
+    "read": (),
+    "resolve": ("group",),
+    "retry": (),
+    "pause": (),
+    "rate": (),
+    "audit": (),
+    "session": (),
+    "hold": (),
+    "renew": (),
+    "note": ("outbox",),
+}
+"""Each with the files that stand before it: of executions' turns, of what is told, of the engines' budgets."""
 _PROMISES = ("accept", "claim")
 """What is promised on these must survive a failover as well, under `durability: strict`."""
 
@@ -54,15 +51,9 @@ class Scripts:
         """Read the scripts; nothing is asked of Redis before the first use."""
         self._redis = redis
         self._replication = replication
-        prelude, groups, outbox = _text("prelude"), _text("group"), _text("outbox")
         self._texts = {
-            name: prelude
-            + (groups if name in _WITH_GROUPS else "")
-            + (outbox if name in _WITH_OUTBOX else "")
-            + _text(name)
-            for name in _SCRIPTS
+            name: "".join(_text(part) for part in ("prelude", *before, name)) for name, before in _SCRIPTS.items()
         }
-        self._texts["claim"] = prelude + groups + _text("budget") + _text("claim")
         self.clock: Clock | None = None
         """Redis time, once it was asked for."""
         self._shas: dict[str, str] = {}

@@ -22,6 +22,8 @@ RESPONSE_GUARD = Guard(allow_hosts=(RESPONSE_HOST,))
 
 _TIMEOUT_SECONDS = 10.0
 _MAX_ANSWER_BYTES = 1 << 16
+_FORM = "application/x-www-form-urlencoded"
+_JSON = "application/json; charset=utf-8"
 _USED_UP = frozenset({"used_url", "expired_url"})
 _NOT_THERE = frozenset("not_in_channel channel_not_found is_archived restricted_action".split())
 _UNCHANGEABLE = frozenset("message_not_found cant_update_message edit_window_closed is_inactive".split())
@@ -48,13 +50,7 @@ class Unchangeable(Permanent):
 
 async def probe(outbound: Outbound, api_url: str, token: Secret) -> str | None:
     """Ask whose token it is; None: it is good."""
-    answer = await outbound.request(
-        "POST",
-        f"{base_url(api_url)}/auth.test",
-        headers={"authorization": f"Bearer {token.text()}", "content-type": "application/x-www-form-urlencoded"},
-        timeout_seconds=_TIMEOUT_SECONDS,
-        max_bytes=_MAX_ANSWER_BYTES,
-    )
+    answer = await _ask(outbound, api_url, token, "auth.test", _FORM, b"")
     return None if _ok(answer) else str(_judged(answer, 0, *token.texts()))
 
 
@@ -62,17 +58,8 @@ async def look(
     outbound: Outbound, api_url: str, token: Secret, method: str, asked: Mapping[str, str], *, now: float
 ) -> dict[str, Any]:
     """Call a method that only reads: those take a form, and no JSON. Raises as `call` does."""
-    answer = await outbound.request(
-        "POST",
-        f"{base_url(api_url)}/{method}",
-        headers={"authorization": f"Bearer {token.text()}", "content-type": "application/x-www-form-urlencoded"},
-        content=urlencode(asked).encode(),
-        timeout_seconds=_TIMEOUT_SECONDS,
-        max_bytes=_MAX_ANSWER_BYTES,
-    )
-    if not _ok(answer):
-        raise _judged(answer, now, *token.texts())
-    return json_object(answer)
+    answer = await _ask(outbound, api_url, token, method, _FORM, urlencode(asked).encode())
+    return _said(answer, token, now)
 
 
 async def call(
@@ -84,18 +71,8 @@ async def call(
     """
     # On a connection of its own: chat.postMessage has no idempotency key, and a kept connection that Slack closed at
     # just that moment would leave open whether it was posted.
-    answer = await outbound.request(
-        "POST",
-        f"{base_url(api_url)}/{method}",
-        headers={"authorization": f"Bearer {token.text()}", "content-type": "application/json; charset=utf-8"},
-        content=msgspec.json.encode(content),
-        timeout_seconds=_TIMEOUT_SECONDS,
-        max_bytes=_MAX_ANSWER_BYTES,
-        fresh=True,
-    )
-    if not _ok(answer):
-        raise _judged(answer, now, *token.texts())
-    return json_object(answer)
+    answer = await _ask(outbound, api_url, token, method, _JSON, msgspec.json.encode(content), fresh=True)
+    return _said(answer, token, now)
 
 
 async def respond(outbound: Outbound, url: str, content: Mapping[str, Any], *, ours: bool, now: float) -> bool:
@@ -106,7 +83,7 @@ async def respond(outbound: Outbound, url: str, content: Mapping[str, Any], *, o
     answer = await outbound.request(
         "POST",
         url,
-        headers={"content-type": "application/json; charset=utf-8"},
+        headers={"content-type": _JSON},
         content=msgspec.json.encode(content),
         timeout_seconds=_TIMEOUT_SECONDS,
         max_bytes=_MAX_ANSWER_BYTES,
@@ -127,6 +104,26 @@ def of_origin(url: str, api_url: str) -> bool:
         return origin(url) == origin(api_url)
     except ValueError:
         return False
+
+
+async def _ask(
+    outbound: Outbound, api_url: str, token: Secret, method: str, kind: str, content: bytes, *, fresh: bool = False
+) -> Answer:
+    return await outbound.request(
+        "POST",
+        f"{base_url(api_url)}/{method}",
+        headers={"authorization": f"Bearer {token.text()}", "content-type": kind},
+        content=content,
+        timeout_seconds=_TIMEOUT_SECONDS,
+        max_bytes=_MAX_ANSWER_BYTES,
+        fresh=fresh,
+    )
+
+
+def _said(answer: Answer, token: Secret, now: float) -> dict[str, Any]:
+    if not _ok(answer):
+        raise _judged(answer, now, *token.texts())
+    return json_object(answer)
 
 
 def _ok(answer: Answer) -> bool:

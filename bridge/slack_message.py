@@ -10,6 +10,7 @@ from typing import Any
 
 from bridge.model import Execution, Link, Output, Status
 from bridge.mrkdwn import escape
+from bridge.status_words import WORDS, took
 
 # Block Kit takes 50 blocks of 3,000 characters, and chat.postMessage about 11,000 in all (slackapi/bolt-js #2509).
 _MAX_OUTPUTS = 5
@@ -23,20 +24,20 @@ _MAX_PRESSED_CHARACTERS = 300
 _MAX_NAME_CHARACTERS = 150
 _MAX_LINK_CHARACTERS = 1_000
 
-_SAID = {
-    Status.QUEUED: "… queued",
-    Status.STARTING: "… starting",
-    Status.PENDING: "… started",
-    Status.RUNNING: "… running",
-    Status.REVIEW_PENDING: "! waiting for a review: somebody has to approve it in the engine",
-    Status.COMPLETED: "✓ completed",
-    Status.FAILED: "✗ failed",
-    Status.CANCELLED: "- cancelled",
-    Status.SKIPPED: "- skipped",
-    Status.REJECTED: "✗ rejected: the engine did not take it",
-    Status.UNKNOWN: "? unknown: it may or may not have run; somebody has to look",
-    Status.TIMED_OUT: "✗ timed out",
-    Status.LOST: "? lost: the engine no longer knows the run",
+_MARKS = {
+    Status.QUEUED: "…",
+    Status.STARTING: "…",
+    Status.PENDING: "…",
+    Status.RUNNING: "…",
+    Status.REVIEW_PENDING: "!",
+    Status.COMPLETED: "✓",
+    Status.FAILED: "✗",
+    Status.CANCELLED: "-",
+    Status.SKIPPED: "-",
+    Status.REJECTED: "✗",
+    Status.UNKNOWN: "?",
+    Status.TIMED_OUT: "✗",
+    Status.LOST: "?",
 }
 
 Block = dict[str, Any]
@@ -49,7 +50,7 @@ def message(
 
     `pressed` says who did what about it by a button, which is then no more there.
     """
-    said, name = _SAID[execution.status], escape(execution.rule, _MAX_NAME_CHARACTERS)
+    said, name = f"{_MARKS[execution.status]} {WORDS[execution.status]}", escape(execution.rule, _MAX_NAME_CHARACTERS)
     opens = any("url" in element for element in buttons) and not pressed
     blocks = [_section(f"*{name}*: {said}"), _context(" · ".join(_facts(execution, link=not opens)))]
     if execution.reason:
@@ -97,10 +98,8 @@ def _facts(execution: Execution, *, link: bool) -> Iterator[str]:
     yield f"template {escape(execution.template, _MAX_NAME_CHARACTERS)}"
     if execution.progress is not None:
         yield f"{execution.progress.done}/{execution.progress.total} steps"
-    if execution.started_at is not None and execution.finished_at is not None:
-        took = datetime.fromisoformat(execution.finished_at) - datetime.fromisoformat(execution.started_at)
-        minutes, seconds = divmod(round(took.total_seconds()), 60)
-        yield f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    if lasted := took(execution):
+        yield lasted
     at = execution.finished_at or execution.started_at
     if at:
         yield _moment(at)

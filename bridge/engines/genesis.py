@@ -19,12 +19,11 @@ from bridge.errors import Ambiguous, AttemptError, Blocked, Permanent, Throttled
 from bridge.model import Link, Progress, Status
 from bridge.outbound import Answer, Outbound
 from bridge.rules import Template
-from bridge.runs import Complaint, File, Order, Snapshot, Started
+from bridge.runs import MAX_OUTPUTS, Complaint, File, Order, Snapshot, Started
 from bridge.secret import Secret
 
 MAX_PAYLOAD_BYTES = 10_000_000
 """'10 MB' in the API guide; read in the way that is safe."""
-MAX_OUTPUTS = 50
 
 _TRIGGER_SECONDS = 30.0
 _FETCH_SECONDS = 10.0
@@ -202,9 +201,7 @@ class Genesis(Engine, frozen=True, kw_only=True, forbid_unknown_fields=True, tag
             reason = as_text(found.error) or "the workflow failed; Genesis names no reason"
         elif status == Status.CANCELLED:
             # The likeliest cause is the workflow's own 'Cancel previous executions': nobody's failure.
-            reason = (
-                as_text(found.cancel_reason) or "cancelled by a person, or superseded by a newer run of the workflow"
-            )
+            reason = as_text(found.cancel_reason) or _CANCELLED
         elif status == Status.SKIPPED:
             reason = as_text(found.error) or "skipped by a condition of the workflow"
         elif found.status not in _STATUSES:

@@ -5,9 +5,9 @@ from typing import Literal
 from msgspec import field
 
 from bridge.model import Link
-from bridge.outputs import MAX_NAME_CHARACTERS, MAX_OUTPUTS, named, reference, shown
+from bridge.outputs import MAX_NAME_CHARACTERS, named, reference, shown
 from bridge.rules import Template, Variable, own_keys
-from bridge.runs import File
+from bridge.runs import MAX_OUTPUTS, File
 
 
 def test_text_and_links_stay_as_they_are() -> None:
