@@ -242,6 +242,6 @@ def _value(argument: Node) -> str:
         return f"${{{{ {whole} | json }}}}"
     if source == "string":
         return verbatim(text(argument, "name"))
-    if source == "header" and credential(text(argument, "name")):
+    if source in ("header", "url", "query") and credential(text(argument, "name")):
         raise Untranslatable("what a sender proves itself with is not passed on")
     return f"${{{{ {_name(argument)} | default('') }}}}"

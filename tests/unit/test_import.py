@@ -196,6 +196,24 @@ def test_arguments_of_adnanh() -> None:
     assert [note for note in draft.told() if "proves itself" in note]
 
 
+@pytest.mark.parametrize("name_", ["secretRef", "access_token", "jwt", "X-Session", "response_url"])
+@pytest.mark.parametrize("source", ["url", "query", "header"])
+def test_what_rules_do_not_see_is_not_passed_on(source: str, name_: str, tmp_path: Path) -> None:
+    """A credential by its name, wherever it stands beside the body: the rest of the hook is carried over, and loads."""
+    draft = hook(**{"pass-arguments-to-command": [{"source": source, "name": name_}]})
+    assert draft.rules[0].variables == {}
+    assert [note for note in draft.told() if "proves itself" in note]
+    loaded(draft, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["genericRequestVariables", "genericHeaderVariables"])
+def test_nor_is_it_of_jenkins(kind: str, tmp_path: Path) -> None:
+    """The same names, by the same judgement."""
+    draft = gwt(json.dumps({"job": "one", kind: [{"key": "jwt"}]}).encode(), "gwt.json")
+    assert draft.rules[0].variables == {}
+    loaded(draft, tmp_path)
+
+
 def test_a_trigger_of_jenkins_runs_for_what_it_ran_for(tmp_path: Path) -> None:
     """Its variables have their defaults, its filter is searched for in the text."""
     event = Event(
