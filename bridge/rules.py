@@ -58,7 +58,7 @@ class Template(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     engine: str
     """The name of the engine it runs on."""
-    id: str
+    id: Annotated[str, Meta(pattern=r"\S", description="the engine's own id of the workflow")]
     """The engine's own id of the workflow."""
     variables: dict[str, Variable] = {}
     """What the workflow takes, by name; a rule that gives anything else is a mistake."""

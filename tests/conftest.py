@@ -1,5 +1,6 @@
 """What every kind of test may ask for: a real server, and a store on it that starts empty."""
 
+import mimetypes
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -20,6 +21,17 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.start()
     yield server.url
     server.stop()
+
+
+@pytest.fixture
+def bare_machine() -> Iterator[None]:
+    """Forget what this machine has in /etc/mime.types: a small container has no such file."""
+    known = list(mimetypes.knownfiles)
+    mimetypes.knownfiles.clear()
+    mimetypes.init()
+    yield
+    mimetypes.knownfiles.extend(known)
+    mimetypes.init()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import mimetypes
 import ssl
 import time
 import uuid
@@ -549,17 +548,6 @@ async def test_a_link_whose_answer_got_lost_is_asked_for_again(outbound):
 
 PICTURE = b"\x89PNG\r\n\x1a\n--boundary\r\n\xff\x00"
 IMAGE = _template(image={"input": "10.image", "upload": True}, prompt={"input": "6.text"})
-
-
-@pytest.fixture
-def bare_machine():
-    """Forget what this machine has in /etc/mime.types: a small container has no such file."""
-    known = list(mimetypes.knownfiles)
-    mimetypes.knownfiles.clear()
-    mimetypes.init()
-    yield
-    mimetypes.knownfiles.extend(known)
-    mimetypes.init()
 
 
 @pytest.mark.usefixtures("bare_machine")

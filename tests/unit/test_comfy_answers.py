@@ -1,7 +1,6 @@
 """What the two APIs of Comfy Cloud say of jobs, and what is made of it."""
 
 import json
-import mimetypes
 from typing import Any
 
 import msgspec
@@ -222,17 +221,6 @@ def test_a_files_name_is_only_ever_in_its_reference(name):
 def test_a_media_type_is_guessed_by_the_ending_alone(name, kind):
     """Whatever the path in front of it is, and of whichever system."""
     assert media_type(name) == kind
-
-
-@pytest.fixture
-def bare_machine():
-    """Forget what this machine has in /etc/mime.types: a small container has no such file."""
-    known = list(mimetypes.knownfiles)
-    mimetypes.knownfiles.clear()
-    mimetypes.init()
-    yield
-    mimetypes.knownfiles.extend(known)
-    mimetypes.init()
 
 
 @pytest.mark.usefixtures("bare_machine")

@@ -69,6 +69,12 @@ def test_a_template_has_the_keys_of_its_engine(read, tmp_path):
     ("old", "new", "problem"),
     [
         ("mode: sync", "mode: synch", "8:11: template 'summarize': unknown value 'synch': did you mean 'sync'?"),
+        ("id: summarize-document", 'id: ""', "7:9: template 'summarize': expected the engine's own id"),
+        (
+            "id: summarize-document",
+            'id: " "',
+            "7:9: template 'summarize': expected the engine's own id",
+        ),
         ("mode: sync", "mod: sync", "8:5: template 'summarize': unknown key 'mod': did you mean 'mode'?"),
         ("type: number", "typ: number", "12:15: template 'summarize': unknown key 'typ': did you mean 'type'?"),
         (
